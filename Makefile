@@ -1,0 +1,55 @@
+# xvip: verbs. `make demo` and `make test` are all a newcomer needs.
+SHELL    := /bin/bash
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+# What the tests use from Debian: the BPF toolchain, real peers, tools.
+PACKAGES := clang llvm libbpf-dev iproute2 keepalived prometheus psmisc procps util-linux
+FUZZTIME ?= 30s
+
+.PHONY: build test demo bench generate check-generated lint fuzz package deps unit clean
+
+build: bin/xvip
+
+# Go itself knows what is out of date.
+.PHONY: bin/xvip
+bin/xvip:
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/xvip
+
+test: deps build lint check-generated unit
+
+unit:
+	$(GO) test -timeout 25m ./...
+
+demo: build
+	./bin/xvip demo $(DEMOFLAGS)
+
+bench: build
+	./bin/xvip bench $(BENCHFLAGS)
+
+generate:
+	$(GO) generate ./...
+
+# The committed BPF objects and documents are what the sources give.
+check-generated:
+	@.ci/check-generated
+
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo 'gofmt is needed on:'; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) tool depguard ./...
+
+fuzz:
+	@set -e; for t in $$(git grep -lE '^func Fuzz' -- '*_test.go'); do \
+	  for f in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$t); do \
+	    echo "$$(dirname $$t) $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./$$(dirname $$t); done; done
+
+package: build
+	deploy/package $(VERSION)
+
+deps:
+	@.ci/install-packages $(PACKAGES)
+
+clean:
+	rm -rf bin
