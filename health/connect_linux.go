@@ -1,0 +1,108 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// dial connects to Addr; network is tcp or udp, and the family is that of Addr.
+// There is no keep-alive and no second address: a probe is one attempt.
+func (c Connect) dial(ctx context.Context, network string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout())
+	defer cancel()
+	d := net.Dialer{KeepAlive: -1, ControlContext: c.control}
+	bind := netip.AddrPortFrom(c.BindAddr, c.BindPort)
+	if !bind.Addr().IsValid() && bind.Port() != 0 {
+		bind = netip.AddrPortFrom(anyAddr(c.Addr.Addr()), bind.Port())
+	}
+	if bind.Addr().IsValid() {
+		if network == "udp" {
+			d.LocalAddr = net.UDPAddrFromAddrPort(bind)
+		} else {
+			d.LocalAddr = net.TCPAddrFromAddrPort(bind)
+		}
+	}
+	return d.DialContext(ctx, network, c.Addr.String())
+}
+
+// control sets what must be set before bind and connect.
+func (c Connect) control(_ context.Context, _, _ string, raw syscall.RawConn) error {
+	var err error
+	if e := raw.Control(func(fd uintptr) { err = c.setOptions(int(fd)) }); e != nil {
+		return e
+	}
+	return err
+}
+
+func (c Connect) setOptions(fd int) error {
+	if c.Mark != 0 {
+		// The kernel takes all 32 bits; the cast keeps them on 32-bit machines.
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(int32(c.Mark))); err != nil {
+			return &optionError{"fwmark", err}
+		}
+	}
+	if c.BindIf != "" {
+		if err := unix.BindToDevice(fd, c.BindIf); err != nil {
+			return &optionError{"bind_if " + c.BindIf, err}
+		}
+	}
+	if c.BindPort != 0 {
+		// The last probe's connection may still be in TIME-WAIT.
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+			return &optionError{"bind_port", err}
+		}
+	}
+	return nil
+}
+
+type optionError struct {
+	option string
+	err    error
+}
+
+func (e *optionError) Error() string { return "set " + e.option + ": " + e.err.Error() }
+func (e *optionError) Unwrap() error { return e.err }
+
+// anyAddr is the unspecified address of the family of a.
+func anyAddr(a netip.Addr) netip.Addr {
+	if a.Is4() || a.Is4In6() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
+}
+
+// failure turns the error of a probe into its result. What only tells that
+// this host has run out of something is no verdict on the server.
+func failure(err error) Result {
+	for _, e := range []error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM} {
+		if errors.Is(err, e) {
+			return Result{Inconclusive: true, Reason: "cannot probe: " + err.Error()}
+		}
+	}
+	var timeout interface{ Timeout() bool }
+	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
+		return Result{Reason: "timed out: " + strip(err)}
+	}
+	return Result{Reason: strip(err)}
+}
+
+// strip removes the addresses that package net repeats: reasons are shown
+// beside the checker, and an ephemeral source port would make each one new.
+func strip(err error) string {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Err == nil {
+		return err.Error()
+	}
+	text := op.Err.Error()
+	// os.SyscallError: "connect: connection refused"
+	if op.Op != "" && !strings.HasPrefix(text, op.Op) {
+		text = op.Op + ": " + text
+	}
+	return text
+}
