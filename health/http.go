@@ -1,5 +1,19 @@
 package health
 
+import (
+	"context"
+	"crypto/md5"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+)
+
 // HTTPVersion is how a request is written.
 type HTTPVersion uint8
 
@@ -29,7 +43,8 @@ type URL struct {
 // HTTPConfig is an HTTP_GET or SSL_GET.
 type HTTPConfig struct {
 	Connect     Connect
-	TLS         bool // SSL_GET; the certificate is not verified
+	TLS         bool             // SSL_GET; the certificate is not verified
+	Certificate *tls.Certificate // shown to a server that asks for one; nil shows none
 	EnableSNI   bool
 	SNIName     string // sni_name; empty means the virtual host
 	Version     HTTPVersion
@@ -37,5 +52,223 @@ type HTTPConfig struct {
 	URLs        []URL  // one or more, asked in turn
 }
 
-// HTTP is HTTP_GET or SSL_GET: one url a probe, in turn.
-type HTTP struct{ config HTTPConfig }
+// HTTP is HTTP_GET or SSL_GET. Each probe asks for one url, and the urls take
+// turns: see cycle.
+type HTTP struct {
+	config HTTPConfig
+	urls   []target
+	tls    *tls.Config // nil without TLS
+	cycle  cycle
+}
+
+// target is a URL made ready for probing.
+type target struct {
+	url     URL
+	host    string // Host header
+	request string
+	digest  string // lower case, empty without
+	regex   *bodyRegex
+}
+
+// NewHTTP returns an HTTP_GET or SSL_GET. It fails when there is no url, when
+// a digest is not 32 hexadecimal digits, or when a regex needs what Go's
+// regular expressions lack.
+func NewHTTP(c HTTPConfig) (*HTTP, error) {
+	if len(c.URLs) == 0 {
+		return nil, errors.New("need at least one url")
+	}
+	h := &HTTP{config: c, cycle: newCycle(len(c.URLs))}
+	for _, u := range c.URLs {
+		t, err := newTarget(c, u)
+		if err != nil {
+			return nil, fmt.Errorf("url %q: %w", u.Path, err)
+		}
+		h.urls = append(h.urls, t)
+	}
+	if c.TLS {
+		h.tls = tlsConfig(c.Certificate)
+	}
+	return h, nil
+}
+
+func newTarget(c HTTPConfig, u URL) (target, error) {
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	if len(u.Status) == 0 {
+		u.Status = []StatusRange{{200, 299}}
+	}
+	t := target{url: u, digest: strings.ToLower(u.Digest), host: u.VirtualHost}
+	if sum, err := hex.DecodeString(u.Digest); err != nil || len(sum) != 0 && len(sum) != md5.Size {
+		return t, fmt.Errorf("digest %q is not an MD5 of 32 hexadecimal digits", u.Digest)
+	}
+	if t.host == "" {
+		t.host = c.VirtualHost
+	}
+	t.request = request(c, u.Path, t.host)
+	if strings.ContainsAny(u.Path+t.host, " \r\n\x00") {
+		return t, errors.New("path and virtualhost may not hold blanks or line ends")
+	}
+	var err error
+	if u.Regex != "" {
+		t.regex, err = newBodyRegex(u)
+	}
+	return t, err
+}
+
+// request writes a GET. The name of the client is that of keepalived: filters
+// of access logs look for it.
+func request(c HTTPConfig, path, host string) string {
+	if host == "" {
+		host = hostOf(c)
+	}
+	version, closing := "1.0", ""
+	switch c.Version {
+	case HTTP10C:
+		closing = "Connection: close\r\n"
+	case HTTP11:
+		version, closing = "1.1", "Connection: close\r\n"
+	}
+	return fmt.Sprintf("GET %s HTTP/%s\r\nUser-Agent: KeepAliveClient\r\n%sHost: %s\r\n\r\n", path, version, closing, host)
+}
+
+// hostOf is the address asked, with the port unless it is that of the scheme.
+func hostOf(c HTTPConfig) string {
+	port := uint16(80)
+	if c.TLS {
+		port = 443
+	}
+	text := netip.AddrPortFrom(c.Connect.Addr.Addr().WithZone(""), c.Connect.Addr.Port()).String()
+	if c.Connect.Addr.Port() == port {
+		text = strings.TrimSuffix(text, fmt.Sprintf(":%d", port))
+	}
+	return text
+}
+
+// tlsConfig accepts any certificate and also the protocols and ciphers that
+// have gone out of use: the question is whether the server answers, and no
+// secret is sent.
+func tlsConfig(certificate *tls.Certificate) *tls.Config {
+	c := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10}
+	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		c.CipherSuites = append(c.CipherSuites, s.ID)
+	}
+	if certificate != nil {
+		c.Certificates = []tls.Certificate{*certificate}
+	}
+	return c
+}
+
+// Check asks for one url.
+func (h *HTTP) Check(ctx context.Context) Result {
+	r := h.get(ctx, h.urls[h.cycle.at])
+	switch {
+	case r.OK:
+		r.Partial = h.cycle.pass()
+	case !r.Inconclusive:
+		h.cycle.fail()
+	}
+	return r
+}
+
+// Limit is the time for connecting (with the TLS handshake), for the header
+// and for the body, each of which may take the connect timeout.
+func (h *HTTP) Limit() time.Duration { return 3 * h.config.Connect.timeout() }
+
+func (h *HTTP) String() string {
+	kind, scheme := "HTTP_GET", "http"
+	if h.config.TLS {
+		kind, scheme = "SSL_GET", "https"
+	}
+	return kind + " " + scheme + "://" + h.config.Connect.Addr.String() + h.urls[0].url.Path
+}
+
+// get makes one request on a connection of its own.
+func (h *HTTP) get(ctx context.Context, t target) Result {
+	conn, err := h.open(ctx, t)
+	if err != nil {
+		return failure(err)
+	}
+	defer conn.Close()
+	stage := func() { conn.SetDeadline(time.Now().Add(h.config.Connect.timeout())) }
+	stage()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if _, err := io.WriteString(conn, t.request); err != nil {
+		return t.failed(err)
+	}
+	in := &replyReader{conn: conn, tls: h.tls != nil}
+	head, err := in.head()
+	if err != nil {
+		return t.failed(err)
+	}
+	stage()
+	return t.judge(head, in)
+}
+
+// open connects, and shakes hands when TLS is asked for, within one timeout.
+func (h *HTTP) open(ctx context.Context, t target) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.config.Connect.timeout())
+	defer cancel()
+	conn, err := h.config.Connect.dial(ctx, "tcp")
+	if err != nil || h.tls == nil {
+		return conn, err
+	}
+	c := h.tls.Clone()
+	if h.config.EnableSNI {
+		c.ServerName = h.config.SNIName
+		if c.ServerName == "" {
+			c.ServerName = t.host
+		}
+	}
+	secure := tls.Client(conn, c)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("tls handshake: %w", err)
+	}
+	return secure, nil
+}
+
+func (t *target) failed(err error) Result {
+	r := failure(err)
+	r.Reason = "GET " + t.url.Path + ": " + r.Reason
+	return r
+}
+
+// judge reads the body to its end and decides, as keepalived does, on the
+// status, the digest of the body as it came over the wire, and the regex.
+func (t *target) judge(h head, in *replyReader) Result {
+	sum := md5.New()
+	body := io.TeeReader(in.body(h), sum)
+	var matched bool
+	var err error
+	if t.regex != nil {
+		matched, err = t.regex.match(body)
+	}
+	if err == nil {
+		_, err = io.Copy(io.Discard, body)
+	}
+	if err != nil {
+		return t.failed(fmt.Errorf("read body: %w", err))
+	}
+	digest := hex.EncodeToString(sum.Sum(nil))
+	switch {
+	case !accepts(t.url.Status, h.status):
+		return t.failed(fmt.Errorf("status %d", h.status))
+	case t.digest != "" && digest != t.digest:
+		return t.failed(fmt.Errorf("digest of the body is %s", digest))
+	case t.regex != nil && matched && t.url.NoMatch:
+		return t.failed(errors.New("the body matches the regex"))
+	case t.regex != nil && !matched && !t.url.NoMatch:
+		return t.failed(errors.New("the body does not match the regex"))
+	}
+	return Result{OK: true, Reason: fmt.Sprintf("GET %s: status %d", t.url.Path, h.status)}
+}
+
+func accepts(ranges []StatusRange, status int) bool {
+	for _, r := range ranges {
+		if r.First <= status && status <= r.Last {
+			return true
+		}
+	}
+	return false
+}

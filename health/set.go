@@ -63,7 +63,8 @@ type Status struct {
 	LastCheck   time.Time     // end of the last probe; zero before the first
 	LastChange  time.Time     // last transition, or the start
 	Duration    time.Duration // of the last probe
-	Checks      uint64        // probes made, of any result
+	Spent       time.Duration // in all probes together
+	Checks      uint64        // probes, of any result
 	Failures    uint64        // probes that failed
 	NotMade     uint64        // probes that were Inconclusive
 	Transitions uint64        // changes of Up
@@ -231,6 +232,7 @@ func (s *Set) report(e *entry, r report) {
 func (e *entry) record(r report) {
 	st := &e.status
 	st.Up, st.Result, st.LastCheck, st.Duration = r.up, r.result, r.at, r.duration
+	st.Spent += r.duration
 	st.Checks++
 	switch {
 	case r.result.OK && r.result.HasWeight:

@@ -1,0 +1,130 @@
+package health
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+)
+
+// maxHead bounds the header of a reply, in bytes.
+const maxHead = 64 << 10
+
+// head is what matters of the header of a reply.
+type head struct {
+	status int
+	length int64 // of the body; -1 when the header does not say it
+}
+
+// replyReader reads a reply of HTTP/1. It is more forgiving than net/http,
+// because so is keepalived: a server that sends an odd header line is up.
+// Transfer and content encodings stay as they came; digests are made so.
+type replyReader struct {
+	conn net.Conn
+	tls  bool
+	rest []byte // read with the header, but body
+}
+
+var (
+	errNoData  = errors.New("no data: the connection ended before the end of the header")
+	errBigHead = fmt.Errorf("header is longer than %d bytes", maxHead)
+)
+
+// head reads up to the empty line after the header.
+func (r *replyReader) head() (head, error) {
+	buffer := make([]byte, 0, 4096)
+	for {
+		if end := headEnd(buffer); end >= 0 {
+			r.rest = buffer[end:]
+			return parseHead(buffer[:end])
+		}
+		if len(buffer) >= maxHead {
+			return head{}, errBigHead
+		}
+		buffer = append(buffer, make([]byte, min(4096, maxHead-len(buffer)))...)[:len(buffer)]
+		n, err := r.read(buffer[len(buffer):min(cap(buffer), maxHead)])
+		buffer = buffer[:len(buffer)+n]
+		if err == io.EOF && headEnd(buffer) < 0 {
+			return head{}, errNoData
+		}
+		if err != nil && err != io.EOF {
+			return head{}, fmt.Errorf("read header: %w", err)
+		}
+	}
+}
+
+// read reads from the connection. A server that ends TLS without saying so
+// has ended its reply all the same.
+func (r *replyReader) read(p []byte) (int, error) {
+	n, err := r.conn.Read(p)
+	if r.tls && errors.Is(err, io.ErrUnexpectedEOF) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// body returns what follows the header: the number of bytes that the header
+// promises, or else everything up to the end of the connection.
+func (r *replyReader) body(h head) io.Reader {
+	all := io.MultiReader(bytes.NewReader(r.rest), readFunc(r.read))
+	if h.length >= 0 {
+		return io.LimitReader(all, h.length)
+	}
+	return all
+}
+
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
+// headEnd returns the index after the first empty line, or -1. Lines may end
+// with LF alone.
+func headEnd(b []byte) int {
+	for at := 0; ; {
+		i := bytes.IndexByte(b[at:], '\n')
+		if i < 0 {
+			return -1
+		}
+		at += i + 1
+		rest := b[at:]
+		if bytes.HasPrefix(rest, []byte("\n")) {
+			return at + 1
+		}
+		if bytes.HasPrefix(rest, []byte("\r\n")) {
+			return at + 2
+		}
+	}
+}
+
+// parseHead reads the status line and Content-Length; other lines may be
+// anything.
+func parseHead(b []byte) (head, error) {
+	lines := bytes.Split(b, []byte("\n"))
+	h := head{length: -1}
+	first := bytes.TrimRight(lines[0], "\r")
+	version, after, _ := bytes.Cut(first, []byte(" "))
+	after = bytes.TrimLeft(after, " ")
+	if !bytes.HasPrefix(version, []byte("HTTP/")) || len(after) < 3 || len(after) > 3 && after[3] != ' ' {
+		return h, fmt.Errorf("read reply: %.40q is not a status line of HTTP", first)
+	}
+	status, err := strconv.ParseUint(string(after[:3]), 10, 16)
+	if err != nil {
+		return h, fmt.Errorf("read reply: %.40q is not a status line of HTTP", first)
+	}
+	h.status = int(status)
+	for _, line := range lines[1:] {
+		name, value, ok := bytes.Cut(line, []byte(":"))
+		if !ok || !bytes.EqualFold(name, []byte("content-length")) {
+			continue
+		}
+		if n, err := strconv.ParseInt(string(bytes.TrimSpace(value)), 10, 64); err == nil && n >= 0 {
+			h.length = n
+		}
+	}
+	if status < 200 || status == 204 || status == 304 {
+		h.length = 0 // RFC 9112 section 6.3: these never have a body
+	}
+	return h, nil
+}
