@@ -55,11 +55,10 @@ func chooseOne(svc VirtualService, engines []Engine, unavailable map[string]stri
 // Chooser is the Forwarder that spreads services over engines. It is safe for
 // use by several goroutines; Apply is meant for one caller.
 type Chooser struct {
+	mu          sync.Mutex
 	engines     []Engine
 	unavailable map[string]string
-
-	mu       sync.Mutex
-	assigned map[Key]Assignment
+	assigned    map[Key]Assignment
 }
 
 // NewChooser makes a Chooser; see Choose for its arguments.
@@ -67,11 +66,26 @@ func NewChooser(engines []Engine, unavailable map[string]string) *Chooser {
 	return &Chooser{engines: engines, unavailable: unavailable, assigned: map[Key]Assignment{}}
 }
 
+// SetEngines replaces the engines; the next Apply uses them. An engine that is
+// no longer named keeps what it holds: Withdraw it first.
+func (c *Chooser) SetEngines(engines []Engine, unavailable map[string]string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.engines, c.unavailable = engines, unavailable
+}
+
+func (c *Chooser) current() ([]Engine, map[string]string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.engines, c.unavailable
+}
+
 // Apply hands each engine its services. An engine that fails does not keep the
 // others from theirs; the errors come back joined. A service that no engine
 // supports is not an error here: Assignments tells it.
 func (c *Chooser) Apply(ctx context.Context, want []VirtualService) error {
-	assigned := Choose(want, c.engines, c.unavailable)
+	engines, unavailable := c.current()
+	assigned := Choose(want, engines, unavailable)
 	parts := make(map[string][]VirtualService)
 	for _, svc := range want {
 		name := assigned[svc.Key].Engine
@@ -81,7 +95,7 @@ func (c *Chooser) Apply(ctx context.Context, want []VirtualService) error {
 	c.assigned = assigned
 	c.mu.Unlock()
 	var errs []error
-	for _, e := range c.engines {
+	for _, e := range engines {
 		if err := e.Apply(ctx, parts[e.Name()]); err != nil {
 			errs = append(errs, fmt.Errorf("apply to %s: %w", e.Name(), err))
 		}
@@ -102,9 +116,10 @@ func (c *Chooser) Assignments() map[Key]Assignment {
 
 // Services reads back all engines.
 func (c *Chooser) Services(ctx context.Context) ([]VirtualService, error) {
+	engines, _ := c.current()
 	var all []VirtualService
 	var errs []error
-	for _, e := range c.engines {
+	for _, e := range engines {
 		got, err := e.Services(ctx)
 		all = append(all, got...)
 		errs = append(errs, err)
@@ -114,9 +129,10 @@ func (c *Chooser) Services(ctx context.Context) ([]VirtualService, error) {
 
 // Stats joins the readings of all engines.
 func (c *Chooser) Stats(ctx context.Context) (Stats, error) {
+	engines, _ := c.current()
 	all := Stats{Services: map[Key]ServiceStats{}}
 	var errs []error
-	for _, e := range c.engines {
+	for _, e := range engines {
 		s, err := e.Stats(ctx)
 		for k, v := range s.Services {
 			all.Services[k] = v
@@ -130,12 +146,13 @@ func (c *Chooser) Stats(ctx context.Context) (Stats, error) {
 
 // Infos tells the state of the two engines, whether running or not.
 func (c *Chooser) Infos() []EngineInfo {
+	engines, unavailable := c.current()
 	var out []EngineInfo
-	for _, e := range c.engines {
+	for _, e := range engines {
 		out = append(out, e.Info())
 	}
 	for _, name := range []string{"xdp", "ipvs"} {
-		if why, ok := c.unavailable[name]; ok {
+		if why, ok := unavailable[name]; ok {
 			out = append(out, EngineInfo{Name: name, Reason: why})
 		}
 	}
@@ -144,8 +161,9 @@ func (c *Chooser) Infos() []EngineInfo {
 
 // Withdraw removes everything from the kernel: a clean stop.
 func (c *Chooser) Withdraw(ctx context.Context) error {
+	engines, _ := c.current()
 	var errs []error
-	for _, e := range c.engines {
+	for _, e := range engines {
 		errs = append(errs, e.Withdraw(ctx))
 	}
 	return errors.Join(errs...)
@@ -153,8 +171,9 @@ func (c *Chooser) Withdraw(ctx context.Context) error {
 
 // Close lets go of all engines; what is pinned stays.
 func (c *Chooser) Close() error {
+	engines, _ := c.current()
 	var errs []error
-	for _, e := range c.engines {
+	for _, e := range engines {
 		errs = append(errs, e.Close())
 	}
 	return errors.Join(errs...)
