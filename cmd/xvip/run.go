@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/xvip-lb/xvip/cmd/xvip/internal/daemon"
+	"github.com/xvip-lb/xvip/cmd/xvip/internal/logging"
+	"github.com/xvip-lb/xvip/cmd/xvip/internal/options"
+	"github.com/xvip-lb/xvip/config"
+)
+
+func versionLine() string {
+	return fmt.Sprintf("xvip %s (%s, %s/%s)", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// runDaemon is xvip without a command: what the flags ask for, the daemon if
+// they ask for nothing else.
+func runDaemon(ctx context.Context, opt *options.Options) error {
+	if err := opt.Check(); err != nil {
+		return err
+	}
+	switch {
+	case opt.Version:
+		fmt.Println(versionLine())
+		return nil
+	case opt.Signum != "":
+		n, err := daemon.Signum(opt.Signum)
+		if err == nil {
+			fmt.Println(n)
+		}
+		return err
+	case opt.Test != "":
+		return testConfig(opt)
+	}
+	if err := daemon.Privileged(); err != nil {
+		return err
+	}
+	if err := prepareProcess(opt); err != nil {
+		return err
+	}
+	cfg, ds := daemon.Load(opt)
+	if cfg == nil {
+		return refused(os.Stderr, ds)
+	}
+	if ns := firstOf(opt.Namespace, cfg.Global.NetNamespace); ns != "" {
+		if err := daemon.EnterNamespace(ns); err != nil {
+			return err
+		}
+		if cfg, ds = daemon.Load(opt); cfg == nil { // interfaces are others here
+			return refused(os.Stderr, ds)
+		}
+	}
+	if !opt.NoFork && !daemon.IsChild() {
+		return daemon.Fork()
+	}
+	log, err := openLog(opt, cfg)
+	if err != nil {
+		return err
+	}
+	daemon.LogDiagnostics(log, ds)
+	if opt.DumpConf {
+		log.Info("effective configuration", "config", fmt.Sprintf("%+v", *cfg))
+	}
+	return daemon.Run(ctx, opt, version, cfg, ds, log, daemon.TellParent)
+}
+
+func openLog(opt *options.Options, cfg *config.Config) (*slog.Logger, error) {
+	level, err := logging.ParseLevel(cfg.XVIP.LogLevel)
+	if err != nil {
+		return nil, err
+	}
+	lo := logging.Options{File: opt.LogFile, Syslog: !opt.NoSyslog, Facility: opt.Facility, Level: level}
+	if opt.Console || opt.NoFork && opt.NoSyslog && opt.LogFile == "" {
+		lo.Console = os.Stderr
+	}
+	return logging.New(lo)
+}
+
+// prepareProcess carries out the flags about the process itself.
+func prepareProcess(opt *options.Options) error {
+	if opt.Umask != "" {
+		mask, err := strconv.ParseUint(opt.Umask, 8, 9)
+		if err != nil {
+			return fmt.Errorf("flag --umask %q: %w", opt.Umask, err)
+		}
+		syscall.Umask(int(mask))
+	}
+	if opt.CoreDump || opt.CorePat != "" {
+		debug.SetTraceback("crash")
+		inf := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+		if err := unix.Setrlimit(unix.RLIMIT_CORE, &inf); err != nil {
+			return fmt.Errorf("allow core dumps: %w", err)
+		}
+	}
+	if opt.CorePat != "" {
+		if err := os.WriteFile("/proc/sys/kernel/core_pattern", []byte(opt.CorePat), 0o644); err != nil {
+			return fmt.Errorf("set core pattern: %w", err)
+		}
+	}
+	return nil
+}
+
+// refused prints every problem and ends with what keepalived's users expect: a
+// daemon that does not start.
+func refused(w io.Writer, ds []config.Diagnostic) error {
+	for _, d := range ds {
+		fmt.Fprintln(w, d)
+	}
+	errs, _ := daemon.Counts(ds)
+	return fmt.Errorf("the configuration has %s; nothing was started", plural(errs, "error"))
+}
+
+// testConfig is -t: all problems, exit 0 when a daemon would run. With
+// --strict, 5 tells warnings and 6 a script security notice, as keepalived.
+func testConfig(opt *options.Options) error {
+	cfg, ds := daemon.Load(opt)
+	var out bytes.Buffer
+	for _, d := range ds {
+		if opt.JSONErrors {
+			if err := json.NewEncoder(&out).Encode(jsonDiagnostic(d)); err != nil {
+				return err
+			}
+			continue
+		}
+		fmt.Fprintln(&out, d)
+	}
+	if opt.Test == options.TestStderr {
+		_, _ = os.Stderr.Write(out.Bytes())
+	} else if err := os.WriteFile(opt.Test, out.Bytes(), 0o640); err != nil {
+		return fmt.Errorf("write messages of the test: %w", err)
+	}
+	switch {
+	case cfg == nil:
+		return exitCode(1)
+	case opt.Strict && has(ds, config.ScriptSecurity):
+		return exitCode(6)
+	case opt.Strict && has(ds, config.General):
+		return exitCode(5)
+	}
+	return nil
+}
+
+func has(ds []config.Diagnostic, class config.Class) bool {
+	for _, d := range ds {
+		if d.Class == class && d.Severity <= config.Warning {
+			return true
+		}
+	}
+	return false
+}
+
+// jsonProblem is one diagnostic for an editor.
+type jsonProblem struct {
+	File     string   `json:"file"`
+	Line     int      `json:"line"`
+	Col      int      `json:"col"`
+	Severity string   `json:"severity"`
+	Word     string   `json:"word,omitempty"`
+	Message  string   `json:"message"`
+	From     []string `json:"included_from,omitempty"`
+	Link     string   `json:"link,omitempty"`
+}
+
+func jsonDiagnostic(d config.Diagnostic) jsonProblem {
+	p := jsonProblem{File: d.Pos.File, Line: d.Pos.Line, Col: d.Pos.Col, Severity: d.Severity.String(), Word: d.Keyword, Message: d.Message, Link: d.Link}
+	for _, from := range d.IncludedFrom {
+		p.From = append(p.From, from.String())
+	}
+	return p
+}
+
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
+// defaultSocket is where a client looks for the daemon.
+const defaultSocket = "/run/xvip/xvip.sock"
