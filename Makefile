@@ -7,7 +7,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 PACKAGES := clang llvm libbpf-dev iproute2 keepalived prometheus psmisc procps util-linux
 FUZZTIME ?= 30s
 
-.PHONY: build test demo bench generate check-generated lint fuzz package deps unit clean
+.PHONY: build test demo bench generate check-generated lint fuzz deps unit clean
 
 build: bin/xvip
 
@@ -44,9 +44,6 @@ fuzz:
 	@set -e; for t in $$(git grep -lE '^func Fuzz' -- '*_test.go'); do \
 	  for f in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$t); do \
 	    echo "$$(dirname $$t) $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./$$(dirname $$t); done; done
-
-package: build
-	deploy/package $(VERSION)
 
 deps:
 	@.ci/install-packages $(PACKAGES)
