@@ -1,0 +1,270 @@
+package vrrp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// forever is the kernel's value for an address lifetime without end, in seconds
+// (include/net/addrconf.h, INFINITY_LIFE_TIME).
+const forever = 0xffffffff
+
+// guardPause is the least time between two looks for removed addresses.
+const guardPause = 50 * time.Millisecond
+
+// AddressOwner puts the virtual addresses of one virtual router on their
+// interfaces and takes them away. Every address in its list is its own, also
+// one that was there before: an earlier life of the daemon may have left it.
+// Its methods may be called from any goroutine; none lists kernel tables
+// except Leftovers.
+type AddressOwner struct {
+	nl  *Netlink
+	log *slog.Logger
+
+	mu    sync.Mutex
+	addrs []VirtualAddress
+	held  bool // Take was called after the last Release
+}
+
+// NewAddressOwner prepares the owner of addrs; nothing is added yet.
+func NewAddressOwner(nl *Netlink, addrs []VirtualAddress, log *slog.Logger) *AddressOwner {
+	return &AddressOwner{nl: nl, log: log, addrs: slices.Clone(addrs)}
+}
+
+// Addresses gives the list.
+func (o *AddressOwner) Addresses() []VirtualAddress {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.addrs)
+}
+
+// Take adds the addresses that are missing. It tries all of them and gives the
+// joined errors; it may be called again.
+func (o *AddressOwner) Take(ctx context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held = true
+	_, err := o.add(ctx, o.addrs)
+	return err
+}
+
+// Release removes the addresses that are present. It tries all of them, also
+// when ctx has ended: an address that stays is a second master.
+func (o *AddressOwner) Release(context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.held = false
+	list := slices.Clone(o.addrs)
+	slices.Reverse(list)
+	return o.remove(list)
+}
+
+// SetAddresses replaces the list. While the addresses are held, those that left
+// the list are removed and new ones added, which are returned: they are to be
+// announced.
+func (o *AddressOwner) SetAddresses(ctx context.Context, addrs []VirtualAddress) ([]VirtualAddress, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	remove, add := diffAddresses(o.addrs, addrs)
+	o.addrs = slices.Clone(addrs)
+	if !o.held {
+		return nil, nil
+	}
+	err := o.remove(remove)
+	if len(remove) > 0 {
+		// Where promote_secondaries is off, the kernel removes the others of
+		// a subnet together with its first address (net/ipv4/devinet.c).
+		add = o.addrs
+	}
+	added, addErr := o.add(ctx, add)
+	return added, errors.Join(err, addErr)
+}
+
+// Restore adds held addresses that somebody else has removed, as present tells,
+// and returns them. Addresses with NoTrack are left alone.
+func (o *AddressOwner) Restore(ctx context.Context, present func(device string, p netip.Prefix) bool) ([]VirtualAddress, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.held {
+		return nil, nil
+	}
+	var missing []VirtualAddress
+	for _, a := range o.addrs {
+		if !a.NoTrack && !present(a.Device, kernelPrefix(a)) {
+			missing = append(missing, a)
+		}
+	}
+	added, err := o.add(ctx, missing)
+	for _, a := range added {
+		o.log.Warn("virtual address was removed by somebody else, put back", "address", a.Prefix, "interface", a.Device)
+	}
+	return added, err
+}
+
+// Guard puts held addresses back that somebody removes, until ctx ends, and
+// calls restored with them: they are to be announced. It looks at most every
+// guardPause, so that two programs that undo each other's work stay slow.
+func (o *AddressOwner) Guard(ctx context.Context, links *LinkMonitor, restored func([]VirtualAddress)) error {
+	lost, stop := links.AddressLost()
+	defer stop()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-lost:
+		}
+		added, err := o.Restore(ctx, links.HasAddress)
+		if err != nil && ctx.Err() == nil {
+			o.log.Error("cannot put a virtual address back", "err", err)
+		}
+		if len(added) > 0 {
+			restored(added)
+		}
+		pause.Reset(guardPause)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-pause.C:
+		}
+	}
+}
+
+// Leftovers reports which addresses of the list are present now. Before the
+// first Take these come from an earlier life: Release removes them, Take adopts
+// them.
+func (o *AddressOwner) Leftovers() ([]VirtualAddress, error) {
+	list := o.Addresses()
+	present, err := o.nl.addrs()
+	if err != nil {
+		return nil, err
+	}
+	var found []VirtualAddress
+	for _, a := range list {
+		index, err := o.nl.index(a.Device)
+		if isNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(present, func(p netlink.Addr) bool {
+			return p.LinkIndex == index && prefixOf(p.IPNet) == kernelPrefix(a)
+		}) {
+			found = append(found, a)
+		}
+	}
+	return found, nil
+}
+
+// add adds what is missing of list and gives the addresses that were.
+func (o *AddressOwner) add(ctx context.Context, list []VirtualAddress) ([]VirtualAddress, error) {
+	var added []VirtualAddress
+	var errs []error
+	for _, a := range list {
+		if err := ctx.Err(); err != nil {
+			return added, errors.Join(append(errs, err)...)
+		}
+		index, err := o.nl.index(a.Device)
+		if err == nil {
+			err = o.nl.h.AddrAdd(nil, kernelAddr(a, index))
+		}
+		switch {
+		case err == nil:
+			added = append(added, a)
+		case !errors.Is(err, unix.EEXIST):
+			errs = append(errs, fmt.Errorf("add address %q: %w", a, err))
+		}
+	}
+	return added, errors.Join(errs...)
+}
+
+// remove removes what is present of list.
+func (o *AddressOwner) remove(list []VirtualAddress) error {
+	var errs []error
+	for _, a := range list {
+		index, err := o.nl.index(a.Device)
+		if err == nil {
+			ka := kernelAddr(a, index)
+			ka.Label = "" // or the kernel would spare one with another label
+			err = o.nl.h.AddrDel(nil, ka)
+		}
+		if err != nil && !isNotFound(err) {
+			errs = append(errs, fmt.Errorf("remove address %q: %w", a, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// kernelAddr translates an address for the request to the kernel.
+func kernelAddr(a VirtualAddress, index int) *netlink.Addr {
+	ka := &netlink.Addr{
+		IPNet:     ipNet(a.Prefix),
+		Label:     a.Label,
+		Scope:     int(a.Scope),
+		LinkIndex: index,
+		// The library computes a broadcast address unless told there is none.
+		Broadcast: net.IPv4zero,
+	}
+	if a.Broadcast.IsValid() {
+		ka.Broadcast = a.Broadcast.AsSlice()
+	}
+	if a.Peer.IsValid() {
+		ka.Peer = ipNet(a.Peer)
+	}
+	for _, f := range []struct {
+		on   bool
+		flag int
+	}{
+		{a.NoDAD && a.Addr().Is6(), unix.IFA_F_NODAD},
+		{a.HomeAddress, unix.IFA_F_HOMEADDRESS},
+		{a.ManageTempAddr, unix.IFA_F_MANAGETEMPADDR},
+		{a.NoPrefixRoute, unix.IFA_F_NOPREFIXROUTE},
+		{a.AutoJoin, unix.IFA_F_MCAUTOJOIN},
+	} {
+		if f.on {
+			ka.Flags |= f.flag
+		}
+	}
+	if a.HasLifetime {
+		ka.ValidLft, ka.PreferedLft = forever, int(a.PreferredLifetime)
+	}
+	return ka
+}
+
+// kernelPrefix is the address as the kernel lists it: with a peer, the length
+// belongs to the peer and the local address has its full length.
+func kernelPrefix(a VirtualAddress) netip.Prefix {
+	if a.Peer.IsValid() {
+		return netip.PrefixFrom(a.Addr(), a.Addr().BitLen())
+	}
+	return a.Prefix
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// prefixOf translates an address of the kernel; the zero prefix for none.
+func prefixOf(n *net.IPNet) netip.Prefix {
+	if n == nil {
+		return netip.Prefix{}
+	}
+	addr, ok := netip.AddrFromSlice(n.IP)
+	if !ok {
+		return netip.Prefix{}
+	}
+	bits, _ := n.Mask.Size()
+	return netip.PrefixFrom(addr.Unmap(), bits)
+}
