@@ -104,5 +104,5 @@ func strip(err error) string {
 	if op.Op != "" && !strings.HasPrefix(text, op.Op) {
 		text = op.Op + ": " + text
 	}
-	return text
+	return strings.Replace(err.Error(), op.Error(), text, 1)
 }

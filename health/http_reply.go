@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 )
 
@@ -36,20 +37,23 @@ var (
 func (r *replyReader) head() (head, error) {
 	buffer := make([]byte, 0, 4096)
 	for {
-		if end := headEnd(buffer); end >= 0 {
-			r.rest = buffer[end:]
-			return parseHead(buffer[:end])
-		}
 		if len(buffer) >= maxHead {
 			return head{}, errBigHead
 		}
-		buffer = append(buffer, make([]byte, min(4096, maxHead-len(buffer)))...)[:len(buffer)]
+		if len(buffer) == cap(buffer) {
+			buffer = slices.Grow(buffer, min(cap(buffer), maxHead-cap(buffer)))
+		}
 		n, err := r.read(buffer[len(buffer):min(cap(buffer), maxHead)])
+		from := max(0, len(buffer)-2) // what came before has no empty line
 		buffer = buffer[:len(buffer)+n]
-		if err == io.EOF && headEnd(buffer) < 0 {
+		if end := headEnd(buffer, from); end >= 0 {
+			r.rest = buffer[end:]
+			return parseHead(buffer[:end])
+		}
+		if err == io.EOF {
 			return head{}, errNoData
 		}
-		if err != nil && err != io.EOF {
+		if err != nil {
 			return head{}, fmt.Errorf("read header: %w", err)
 		}
 	}
@@ -79,10 +83,10 @@ type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
-// headEnd returns the index after the first empty line, or -1. Lines may end
-// with LF alone.
-func headEnd(b []byte) int {
-	for at := 0; ; {
+// headEnd returns the index after the first empty line that starts at from or
+// later, or -1. Lines may end with LF alone.
+func headEnd(b []byte, from int) int {
+	for at := from; ; {
 		i := bytes.IndexByte(b[at:], '\n')
 		if i < 0 {
 			return -1

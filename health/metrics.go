@@ -25,7 +25,7 @@ func (s *Set) Collector() prometheus.Collector {
 			"Probes by result: passed, failed, or impossible for a reason of this host.", append(labels[:3:3], "result"), nil),
 		duration: prometheus.NewDesc("xvip_check_duration_seconds",
 			"Time that probes took.", labels, nil),
-		changes: prometheus.NewDesc("xvip_check_changestotal",
+		changes: prometheus.NewDesc("xvip_check_transitions_total",
 			"Changes of xvip_check_up.", labels, nil),
 	}
 }

@@ -1,0 +1,290 @@
+package health
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// switched is a checker that passes while its switch is on.
+type switched struct {
+	name   string
+	broken atomic.Bool
+	weight atomic.Int64
+	probes atomic.Int64
+}
+
+func (s *switched) String() string { return s.name }
+func (s *switched) Check(context.Context) Result {
+	s.probes.Add(1)
+	if s.broken.Load() {
+		return Result{Reason: s.name + " is off"}
+	}
+	w := int(s.weight.Load())
+	return Result{OK: true, Reason: "on", Weight: w, HasWeight: w != 0}
+}
+
+var server = ServerID{"192.0.2.10:80/tcp", "10.0.0.1:80"}
+
+func spec(c Checker, index int, fingerprint string) Spec {
+	return Spec{ID: ID{server, index}, Fingerprint: fingerprint, Checker: c,
+		Timing: Timing{DelayLoop: time.Second, Retry: 1, DelayBeforeRetry: time.Second}}
+}
+
+// inBubble runs f with a running Set on a fake clock.
+func inBubble(t *testing.T, f func(t *testing.T, s *Set, heard *[]string)) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSet(WithRand(func() float64 { return 0 }), WithLogger(slog.New(slog.DiscardHandler)))
+		var heard []string
+		s.OnTransition(func(tr Transition) {
+			heard = append(heard, fmt.Sprintf("%s up=%v server=%v changed=%v weight=%d",
+				tr.Checker, tr.Up, tr.Server.Up, tr.ServerChanged, tr.Server.Weight))
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Run(ctx) }()
+		f(t, s, &heard)
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// after lets d pass and everything due within it happen.
+func after(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func TestServerIsUpOnlyIfAllItsCheckersAre(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *Set, heard *[]string) {
+		a, b := &switched{name: "A"}, &switched{name: "B"}
+		s.Update([]Spec{spec(a, 0, "a"), spec(b, 1, "b")})
+		after(time.Second / 2)
+		a.broken.Store(true)
+		b.broken.Store(true)
+		after(3 * time.Second)
+		if got := s.Servers()[server]; got.Up || got.Reason != "A is off" {
+			t.Errorf("server is %+v", got)
+		}
+		a.broken.Store(false)
+		after(time.Second)
+		if got := s.Servers()[server]; got.Up || got.Reason != "B is off" {
+			t.Errorf("server is %+v", got)
+		}
+		b.broken.Store(false)
+		after(time.Second)
+		if got := s.Servers()[server]; !got.Up || got.Reason != "" {
+			t.Errorf("server is %+v", got)
+		}
+		// Both go down in the same instant, in either order.
+		if !strings.HasSuffix((*heard)[0], "changed=true weight=0") || !strings.HasSuffix((*heard)[1], "changed=false weight=0") {
+			t.Errorf("heard %q", *heard)
+		}
+		want := []string{"A up=true server=false changed=false weight=0", "B up=true server=true changed=true weight=0"}
+		if diff := cmp.Diff(want, (*heard)[2:]); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestWeightOffsetsAddUp(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *Set, heard *[]string) {
+		a, b := &switched{name: "A"}, &switched{name: "B"}
+		a.weight.Store(5)
+		s.Update([]Spec{spec(a, 0, "a"), spec(b, 1, "b")})
+		after(time.Second / 2)
+		b.weight.Store(-2)
+		after(time.Second)
+		a.broken.Store(true)
+		after(time.Second) // a try is left: neither state nor weight moves
+		want := []string{"A up=true server=true changed=false weight=5", "B up=true server=true changed=false weight=3"}
+		if diff := cmp.Diff(want, *heard); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestUpdateKeepsWhatIsUnchanged(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *Set, heard *[]string) {
+		a, b := &switched{name: "A"}, &switched{name: "B"}
+		a.broken.Store(true)
+		s.Update([]Spec{spec(a, 0, "a"), spec(b, 1, "b")})
+		after(4 * time.Second)
+		before := s.Snapshot()
+		// The order turns round and a new value of the same checker comes.
+		s.Update([]Spec{spec(&switched{name: "B"}, 0, "b"), spec(&switched{name: "A"}, 1, "a")})
+		got := s.Snapshot()
+		before[0], before[1] = before[1], before[0]
+		before[0].ID.Index, before[1].ID.Index = 0, 1
+		if diff := cmp.Diff(before, got); diff != "" {
+			t.Error(diff)
+		}
+		n := a.probes.Load()
+		after(2 * time.Second)
+		if a.probes.Load() != n+2 {
+			t.Errorf("%d probes in two seconds", a.probes.Load()-n)
+		}
+		if len(*heard) != 1 {
+			t.Errorf("heard %q", *heard)
+		}
+	})
+}
+
+func TestUpdateStopsRemovedAndStartsNew(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *Set, heard *[]string) {
+		a, b := &switched{name: "A"}, &switched{name: "B"}
+		s.Update([]Spec{spec(a, 0, "a")})
+		after(2500 * time.Millisecond)
+		b.broken.Store(true)
+		s.Update([]Spec{spec(b, 0, "b")})
+		n := a.probes.Load()
+		after(500 * time.Millisecond)
+		if got := s.Servers()[server]; !got.Up {
+			t.Error("one failure after a reload took the server down, although a try was left")
+		}
+		after(2 * time.Second)
+		if a.probes.Load() != n {
+			t.Error("a removed checker still probes")
+		}
+		if got := s.Servers()[server]; got.Up {
+			t.Error("the new checker did not take the server down")
+		}
+		s.Update(nil)
+		if len(s.Servers()) != 0 || len(s.Snapshot()) != 0 {
+			t.Error("something is left")
+		}
+	})
+}
+
+// A reload that edits a checker moves no server by itself: neither a dead one
+// back into traffic nor, with alpha, a living one out of it.
+func TestUpdateOfAChangedCheckerKeepsUpOrDown(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *Set, heard *[]string) {
+		dead, living := &switched{name: "DEAD"}, &switched{name: "LIVING"}
+		dead.broken.Store(true)
+		other := ServerID{server.Service, "10.0.0.2:80"}
+		two := func(version string) []Spec {
+			a, b := spec(dead, 0, "a"+version), spec(living, 0, "b"+version)
+			b.ID.ServerID = other
+			b.Timing.Alpha = true
+			return []Spec{a, b}
+		}
+		s.Update(two("1"))
+		after(2 * time.Second)
+		s.Update(two("2"))
+		got := s.Servers()
+		if got[server].Up || got[server].Reason != "DEAD is off" || !got[other].Up {
+			t.Errorf("after the reload: %+v", got)
+		}
+		after(5 * time.Second)
+		if got := s.Servers(); got[server].Up || !got[other].Up {
+			t.Errorf("later: %+v", got)
+		}
+	})
+}
+
+func TestFirstFailureRemovesAtStartOnly(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *Set, heard *[]string) {
+		a := &switched{name: "A"}
+		a.broken.Store(true)
+		s.Update([]Spec{spec(a, 0, "a")})
+		after(0)
+		if s.Servers()[server].Up {
+			t.Error("still up after the first failure")
+		}
+	})
+}
+
+func TestSuspendedServiceIsNotProbed(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *Set, heard *[]string) {
+		a := &switched{name: "A"}
+		s.Suspend(server.Service, true) // before the checker is known
+		s.Update([]Spec{spec(a, 0, "a")})
+		after(5 * time.Second)
+		if a.probes.Load() != 0 || !s.Snapshot()[0].Suspended {
+			t.Errorf("%d probes while suspended, status %+v", a.probes.Load(), s.Snapshot()[0])
+		}
+		s.Suspend(server.Service, false)
+		after(2500 * time.Millisecond)
+		if a.probes.Load() != 3 || s.Snapshot()[0].Suspended {
+			t.Errorf("%d probes in 2.5 s after the resume, want 3", a.probes.Load())
+		}
+	})
+}
+
+func TestListenerMayUseTheSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSet(WithLogger(slog.New(slog.DiscardHandler)))
+		a := &switched{name: "A"}
+		a.broken.Store(true)
+		ctx, cancel := context.WithCancel(t.Context())
+		s.OnTransition(func(Transition) {
+			s.Snapshot()
+			s.Suspend(server.Service, true)
+			s.Update(nil)
+			cancel()
+		})
+		s.Update([]Spec{spec(a, 0, "a")})
+		if err := s.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCollector(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *Set, heard *[]string) {
+		a := &fake{name: "HTTP_GET http://10.0.0.1:80/", limit: time.Second, check: func(context.Context) Result {
+			time.Sleep(250 * time.Millisecond)
+			return passed
+		}}
+		n := 0
+		b := &fake{name: "TCP_CHECK 10.0.0.1:80", limit: time.Second, check: func(context.Context) Result {
+			if n++; n == 2 {
+				return Result{Inconclusive: true, Reason: "no descriptors"}
+			}
+			return failed
+		}}
+		s.Update([]Spec{spec(a, 0, "a"), spec(b, 1, "b")})
+		after(2400 * time.Millisecond)
+		want := `
+# HELP xvip_check_duration_seconds Time that probes took.
+# TYPE xvip_check_duration_seconds summary
+xvip_check_duration_seconds_sum{checker="HTTP_GET",real_server="10.0.0.1:80",service="192.0.2.10:80/tcp"} 0.5
+xvip_check_duration_seconds_count{checker="HTTP_GET",real_server="10.0.0.1:80",service="192.0.2.10:80/tcp"} 2
+xvip_check_duration_seconds_sum{checker="TCP_CHECK#1",real_server="10.0.0.1:80",service="192.0.2.10:80/tcp"} 0
+xvip_check_duration_seconds_count{checker="TCP_CHECK#1",real_server="10.0.0.1:80",service="192.0.2.10:80/tcp"} 3
+# HELP xvip_check_transitions_total Changes of xvip_check_up.
+# TYPE xvip_check_transitions_total counter
+xvip_check_transitions_total{checker="HTTP_GET",real_server="10.0.0.1:80",service="192.0.2.10:80/tcp"} 0
+xvip_check_transitions_total{checker="TCP_CHECK#1",real_server="10.0.0.1:80",service="192.0.2.10:80/tcp"} 1
+# HELP xvip_check_up Whether the checker holds its real server for up (1) or down (0).
+# TYPE xvip_check_up gauge
+xvip_check_up{checker="HTTP_GET",real_server="10.0.0.1:80",service="192.0.2.10:80/tcp"} 1
+xvip_check_up{checker="TCP_CHECK#1",real_server="10.0.0.1:80",service="192.0.2.10:80/tcp"} 0
+# HELP xvip_checks_total Probes by result: passed, failed, or impossible for a reason of this host.
+# TYPE xvip_checks_total counter
+xvip_checks_total{checker="HTTP_GET",real_server="10.0.0.1:80",result="failed",service="192.0.2.10:80/tcp"} 0
+xvip_checks_total{checker="HTTP_GET",real_server="10.0.0.1:80",result="impossible",service="192.0.2.10:80/tcp"} 0
+xvip_checks_total{checker="HTTP_GET",real_server="10.0.0.1:80",result="passed",service="192.0.2.10:80/tcp"} 2
+xvip_checks_total{checker="TCP_CHECK#1",real_server="10.0.0.1:80",result="failed",service="192.0.2.10:80/tcp"} 2
+xvip_checks_total{checker="TCP_CHECK#1",real_server="10.0.0.1:80",result="impossible",service="192.0.2.10:80/tcp"} 1
+xvip_checks_total{checker="TCP_CHECK#1",real_server="10.0.0.1:80",result="passed",service="192.0.2.10:80/tcp"} 0
+`
+		if err := testutil.CollectAndCompare(s.Collector(), strings.NewReader(want)); err != nil {
+			t.Error(err)
+		}
+		if problems, err := testutil.CollectAndLint(s.Collector()); err != nil || len(problems) > 0 {
+			t.Errorf("lint: %v %v", problems, err)
+		}
+	})
+}
