@@ -36,7 +36,7 @@ func OpenNetlink() (*Netlink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open network namespace: %w", err)
 	}
-	own, err := netns.GetFromPid(unix.Getpid())
+	own, err := processNS()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open network namespace of the process: %w", err), ns.Close())
 	}
@@ -50,6 +50,19 @@ func OpenNetlink() (*Netlink, error) {
 		return nil, errors.Join(fmt.Errorf("set netlink timeout: %w", err), ns.Close())
 	}
 	return &Netlink{h: h, ns: ns, foreign: foreign}, nil
+}
+
+// processNS gives the namespace of the threads that carry goroutines at large.
+// It asks on such a thread: /proc/PID/ns/net is that of the first thread, which
+// may be the very one that a caller has locked and moved.
+func processNS() (ns netns.NsHandle, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ns, err = netns.Get()
+	}()
+	<-done
+	return ns, err
 }
 
 // Close releases the sockets.
