@@ -32,9 +32,15 @@ func (c Connect) dial(ctx context.Context, network string) (net.Conn, error) {
 }
 
 // control sets what must be set before bind and connect.
-func (c Connect) control(_ context.Context, _, _ string, raw syscall.RawConn) error {
+func (c Connect) control(_ context.Context, network, _ string, raw syscall.RawConn) error {
 	var err error
-	if e := raw.Control(func(fd uintptr) { err = c.setOptions(int(fd)) }); e != nil {
+	set := func(fd uintptr) {
+		err = c.setOptions(int(fd))
+		if err == nil && strings.HasPrefix(network, "udp") {
+			err = reportErrors(int(fd), strings.HasSuffix(network, "6"))
+		}
+	}
+	if e := raw.Control(set); e != nil {
 		return e
 	}
 	return err
@@ -59,6 +65,16 @@ func (c Connect) setOptions(fd int) error {
 		}
 	}
 	return nil
+}
+
+// reportErrors makes ICMP errors that the kernel takes for passing ones, such
+// as "host unreachable", fail a connected datagram socket.
+func reportErrors(fd int, v6 bool) error {
+	level, option := unix.IPPROTO_IP, unix.IP_RECVERR
+	if v6 {
+		level, option = unix.IPPROTO_IPV6, unix.IPV6_RECVERR
+	}
+	return unix.SetsockoptInt(fd, level, option, 1)
 }
 
 type optionError struct {
