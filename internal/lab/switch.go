@@ -1,0 +1,113 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/vishvananda/netlink"
+)
+
+// bridge is the switch: a bridge in a namespace of its own, where one port a
+// host ends.
+type bridge struct {
+	*namespace
+	link *netlink.Bridge
+}
+
+func newBridge(name string) (*bridge, error) {
+	ns, err := newNamespace(name)
+	if err != nil {
+		return nil, err
+	}
+	// The kernel's own bridge is a quiet wire: no address, no neighbour
+	// discovery, and multicast goes everywhere, because snooping drops what
+	// nobody asked for and there is no querier here.
+	off := false
+	b := &bridge{namespace: ns, link: &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "switch"}, MulticastSnooping: &off}}
+	err = errors.Join(
+		ns.sysctl("net/ipv6/conf/all/disable_ipv6", "1"),
+		ns.sysctl("net/ipv6/conf/default/disable_ipv6", "1"),
+	)
+	if err == nil {
+		err = ns.nl.LinkAdd(b.link)
+	}
+	if err == nil {
+		err = ns.nl.LinkSetUp(b.link)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make switch: %w", err), ns.close())
+	}
+	return b, nil
+}
+
+// connect lays a cable from port (the name of its end at the switch) to eth0
+// in the host's namespace.
+func (b *bridge) connect(port string, n int, host *namespace) error {
+	veth := &netlink.Veth{
+		LinkAttrs:        netlink.LinkAttrs{Name: port, HardwareAddr: mac(1, n)},
+		PeerName:         "eth0",
+		PeerHardwareAddr: mac(0, n),
+		PeerNamespace:    netlink.NsFd(int(host.handle)),
+	}
+	if err := b.nl.LinkAdd(veth); err != nil {
+		return fmt.Errorf("lay cable: %w", err)
+	}
+	// Frames that a program sends back by XDP_TX arrive only at an end that
+	// polls, which it does with GRO on.
+	err := errors.Join(
+		b.do(func() error { return setFeatures(port, features{txChecksum: false, gro: true}) }),
+		host.do(func() error { return setFeatures("eth0", features{txChecksum: false, gro: false}) }),
+	)
+	if err != nil {
+		return err
+	}
+	if err := b.nl.LinkSetMaster(veth, b.link); err != nil {
+		return fmt.Errorf("plug %q in: %w", port, err)
+	}
+	if err := b.nl.LinkSetUp(veth); err != nil {
+		return fmt.Errorf("set port %q up: %w", port, err)
+	}
+	return nil
+}
+
+// setPort makes the port carry traffic or not. The host at the other end sees
+// its carrier go.
+func (b *bridge) setPort(port string, up bool) error {
+	link, err := b.nl.LinkByName(port)
+	if err != nil {
+		return fmt.Errorf("find port %q: %w", port, err)
+	}
+	if up {
+		err = b.nl.LinkSetUp(link)
+	} else {
+		err = b.nl.LinkSetDown(link)
+	}
+	if err != nil {
+		return fmt.Errorf("switch port %q: %w", port, err)
+	}
+	return nil
+}
+
+// setMember puts the port into the switch or takes it out with the carrier
+// kept, so that the host does not notice.
+func (b *bridge) setMember(port string, in bool) error {
+	link, err := b.nl.LinkByName(port)
+	if err != nil {
+		return fmt.Errorf("find port %q: %w", port, err)
+	}
+	if in {
+		err = b.nl.LinkSetMaster(link, b.link)
+	} else {
+		err = b.nl.LinkSetNoMaster(link)
+	}
+	if err != nil {
+		return fmt.Errorf("change port %q of the switch: %w", port, err)
+	}
+	return nil
+}
+
+// mac gives the address of an end of the n-th cable: end 0 is the host's.
+func mac(end, n int) net.HardwareAddr {
+	return net.HardwareAddr{0x02, 0x78, byte(end), 0, byte(n >> 8), byte(n)}
+}
