@@ -103,11 +103,29 @@ func (o Outcome) String() string {
 // as the program itself is gone, SIGKILL. What a program that ended in time has
 // left in the background stays.
 func Run(ctx context.Context, c Command, timeout time.Duration) Outcome {
-	if err := ctx.Err(); err != nil {
+	return run(ctx, c, timeout, func() {})
+}
+
+// Start is Run without the wait: it returns when the program has started, or
+// could not, and the channel gives the outcome once. Programs started one after
+// the other begin in that order.
+func Start(ctx context.Context, c Command, timeout time.Duration) <-chan Outcome {
+	started := make(chan struct{})
+	done := make(chan Outcome, 1)
+	go func() { done <- run(ctx, c, timeout, func() { close(started) }) }()
+	<-started
+	return done
+}
+
+// run calls started once, when the program has started or could not.
+func run(ctx context.Context, c Command, timeout time.Duration, started func()) Outcome {
+	if ctx.Err() != nil {
+		started()
 		return Outcome{ExitCode: -1, Err: context.Cause(ctx)}
 	}
 	out := &cappedBuffer{limit: OutputLimit}
 	p, err := start(c, out)
+	started()
 	if err != nil {
 		return Outcome{ExitCode: -1, Err: err}
 	}

@@ -264,6 +264,25 @@ func waitFor(t *testing.T, cond func() bool) {
 	}
 }
 
+func TestStartKeepsTheOrder(t *testing.T) {
+	first := Start(t.Context(), sh("exec sleep 1"), time.Minute)
+	second := Start(t.Context(), sh("exit 3"), time.Minute)
+	if o := <-second; o.ExitCode != 3 {
+		t.Errorf("second: %+v", o)
+	}
+	select {
+	case o := <-first:
+		t.Errorf("the first ended before the second, or Start waited: %+v", o)
+	default:
+	}
+	if o := <-first; !o.OK() {
+		t.Errorf("first: %+v", o)
+	}
+	if o := <-Start(t.Context(), Command{Argv: []string{"/nonexistent"}}, 0); o.Err == nil {
+		t.Error("a missing program has started")
+	}
+}
+
 func TestCommandText(t *testing.T) {
 	c := Command{Argv: []string{"/usr/bin/notify", "a b"}}
 	full := c.With("INSTANCE", "VI_1")
