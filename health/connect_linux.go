@@ -101,11 +101,21 @@ func failure(err error) Result {
 			return Result{Inconclusive: true, Reason: "cannot probe: " + err.Error()}
 		}
 	}
+	reason := strip(err)
 	var timeout interface{ Timeout() bool }
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
-		return Result{Reason: "timed out: " + strip(err)}
+		reason = "timed out: " + reason
 	}
-	return Result{Reason: strip(err)}
+	return Result{Reason: clip(reason)}
+}
+
+// clip bounds a text that may be the server's to write.
+func clip(text string) string {
+	const most = 240
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "") + "..."
+	}
+	return text
 }
 
 // strip removes the addresses that package net repeats: reasons are shown
