@@ -59,6 +59,12 @@ func TestWebServerIsReachedOverTheSwitch(t *testing.T) {
 		t.Errorf("with status 503: %v", err)
 	}
 	web.SetStatus(200)
+	if got := web.Requests(netip.MustParseAddr("192.0.2.1")); got < 2 {
+		t.Errorf("%d requests counted for the client", got)
+	}
+	if got := web.Requests(netip.MustParseAddr("192.0.2.9")); got != 0 {
+		t.Errorf("%d requests counted for nobody", got)
+	}
 	web.Down()
 	if _, err := fetch(t, client, "http://192.0.2.2/"); !errors.Is(err, unix.ECONNREFUSED) {
 		t.Errorf("with the server down: %v, want connection refused", err)

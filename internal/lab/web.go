@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,18 +13,18 @@ import (
 // Web is a web server on a host. It answers every path with the host's name
 // and a newline, and can be killed, started again and made to fail.
 type Web struct {
-	host     *Host
-	addr     string
-	status   atomic.Int32
-	requests atomic.Uint64
+	host   *Host
+	addr   string
+	status atomic.Int32
 
-	mu  sync.Mutex
-	srv *http.Server // nil while down
+	mu       sync.Mutex
+	srv      *http.Server       // nil while down
+	requests map[netip.Addr]int // by client
 }
 
 // Serve starts a web server on addr, as in net.Listen.
 func (h *Host) Serve(addr string) (*Web, error) {
-	w := &Web{host: h, addr: addr}
+	w := &Web{host: h, addr: addr, requests: map[netip.Addr]int{}}
 	w.status.Store(http.StatusOK)
 	if err := w.Up(); err != nil {
 		return nil, err
@@ -61,11 +62,19 @@ func (w *Web) Down() {
 // SetStatus is the code of every answer from now on.
 func (w *Web) SetStatus(code int) { w.status.Store(int32(code)) }
 
-// Requests counts the requests so far.
-func (w *Web) Requests() uint64 { return w.requests.Load() }
+// Requests counts the requests of a client so far.
+func (w *Web) Requests(client netip.Addr) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.requests[client]
+}
 
-func (w *Web) answer(rw http.ResponseWriter, _ *http.Request) {
-	w.requests.Add(1)
+func (w *Web) answer(rw http.ResponseWriter, req *http.Request) {
+	if from, err := netip.ParseAddrPort(req.RemoteAddr); err == nil {
+		w.mu.Lock()
+		w.requests[from.Addr().Unmap()]++
+		w.mu.Unlock()
+	}
 	rw.WriteHeader(int(w.status.Load()))
 	_, _ = io.WriteString(rw, w.host.name+"\n")
 }
