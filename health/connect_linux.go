@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"syscall"
 
@@ -103,7 +104,10 @@ func failure(err error) Result {
 	}
 	reason := strip(err)
 	var timeout interface{ Timeout() bool }
-	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
+	switch {
+	case errors.Is(err, net.ErrClosed): // by the end of the probe's time, a hair before the deadline
+		reason = "timed out: " + strings.Replace(reason, net.ErrClosed.Error(), os.ErrDeadlineExceeded.Error(), 1)
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		reason = "timed out: " + reason
 	}
 	return Result{Reason: clip(reason)}

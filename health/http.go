@@ -1,6 +1,7 @@
 package health
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"crypto/tls"
@@ -190,19 +191,56 @@ func (h *HTTP) get(ctx context.Context, t target) Result {
 		return failure(err)
 	}
 	defer conn.Close()
-	stage := func() { conn.SetDeadline(time.Now().Add(h.config.Connect.timeout())) }
-	stage()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	if _, err := io.WriteString(conn, t.request); err != nil {
-		return t.failed(err)
-	}
 	in := &replyReader{conn: conn, tls: h.tls != nil}
-	head, err := in.head()
+	head, err := h.ask(in, t)
 	if err != nil {
 		return t.failed(err)
 	}
-	stage()
+	if head.status == 0 {
+		line, _, _ := bytes.Cut(head.raw, []byte("\r"))
+		return t.failed(fmt.Errorf("%.40q is not a status line of HTTP", line))
+	}
+	h.stage(conn)
 	return t.judge(head, in)
+}
+
+// stage gives what follows on the connection the connect timeout.
+func (h *HTTP) stage(c net.Conn) { c.SetDeadline(time.Now().Add(h.config.Connect.timeout())) }
+
+// ask sends the request and reads the header of the reply.
+func (h *HTTP) ask(in *replyReader, t target) (head, error) {
+	h.stage(in.conn)
+	if _, err := io.WriteString(in.conn, t.request); err != nil {
+		return head{}, err
+	}
+	return in.head()
+}
+
+// Get asks for the first url, copies the header and the body of any reply to
+// two writers, and returns the MD5 of the body, as genhash does. The status is
+// not judged, and a body may take as long as it keeps coming.
+func (h *HTTP) Get(ctx context.Context, header, body io.Writer) (sum [md5.Size]byte, err error) {
+	t := h.urls[0]
+	conn, err := h.open(ctx, t)
+	if err != nil {
+		return sum, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	in := &replyReader{conn: conn, tls: h.tls != nil, before: func() { h.stage(conn) }}
+	head, err := h.ask(in, t)
+	if err != nil {
+		return sum, err
+	}
+	if _, err := header.Write(head.raw); err != nil {
+		return sum, err
+	}
+	hash := md5.New()
+	if _, err := io.Copy(io.MultiWriter(hash, body), in.body(head)); err != nil {
+		return sum, fmt.Errorf("read body: %w", err)
+	}
+	return [md5.Size]byte(hash.Sum(nil)), nil
 }
 
 // open connects, and shakes hands when TLS is asked for, within one timeout.

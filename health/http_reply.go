@@ -15,8 +15,9 @@ const maxHead = 64 << 10
 
 // head is what matters of the header of a reply.
 type head struct {
-	status int
-	length int64 // of the body; -1 when the header does not say it
+	raw    []byte // all of it, with the empty line
+	status int    // 0 when the first line is not that of HTTP
+	length int64  // of the body; -1 when the header does not say it
 }
 
 // replyReader reads a reply of HTTP/1. It is more forgiving than net/http,
@@ -26,6 +27,8 @@ type replyReader struct {
 	conn net.Conn
 	tls  bool
 	rest []byte // read with the header, but body
+	// before is called before each read when it is not nil.
+	before func()
 }
 
 var (
@@ -44,11 +47,12 @@ func (r *replyReader) head() (head, error) {
 			buffer = slices.Grow(buffer, min(cap(buffer), maxHead-cap(buffer)))
 		}
 		n, err := r.read(buffer[len(buffer):min(cap(buffer), maxHead)])
-		from := max(0, len(buffer)-2) // what came before has no empty line
+		from := max(0, len(buffer)-len(emptyLine)+1) // what came before has none
 		buffer = buffer[:len(buffer)+n]
-		if end := headEnd(buffer, from); end >= 0 {
+		if at := bytes.Index(buffer[from:], emptyLine); at >= 0 {
+			end := from + at + len(emptyLine)
 			r.rest = buffer[end:]
-			return parseHead(buffer[:end])
+			return parseHead(buffer[:end]), nil
 		}
 		if err == io.EOF {
 			return head{}, errNoData
@@ -62,6 +66,9 @@ func (r *replyReader) head() (head, error) {
 // read reads from the connection. A server that ends TLS without saying so
 // has ended its reply all the same.
 func (r *replyReader) read(p []byte) (int, error) {
+	if r.before != nil {
+		r.before()
+	}
 	n, err := r.conn.Read(p)
 	if r.tls && errors.Is(err, io.ErrUnexpectedEOF) {
 		err = io.EOF
@@ -83,41 +90,15 @@ type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
 
-// headEnd returns the index after the first empty line that starts at from or
-// later, or -1. Lines may end with LF alone.
-func headEnd(b []byte, from int) int {
-	for at := from; ; {
-		i := bytes.IndexByte(b[at:], '\n')
-		if i < 0 {
-			return -1
-		}
-		at += i + 1
-		rest := b[at:]
-		if bytes.HasPrefix(rest, []byte("\n")) {
-			return at + 1
-		}
-		if bytes.HasPrefix(rest, []byte("\r\n")) {
-			return at + 2
-		}
-	}
-}
+// emptyLine ends a header. keepalived knows no other line ends than CR LF: a
+// server without them sends no data at all in its eyes.
+var emptyLine = []byte("\r\n\r\n")
 
 // parseHead reads the status line and Content-Length; other lines may be
 // anything.
-func parseHead(b []byte) (head, error) {
+func parseHead(b []byte) head {
 	lines := bytes.Split(b, []byte("\n"))
-	h := head{length: -1}
-	first := bytes.TrimRight(lines[0], "\r")
-	version, after, _ := bytes.Cut(first, []byte(" "))
-	after = bytes.TrimLeft(after, " ")
-	if !bytes.HasPrefix(version, []byte("HTTP/")) || len(after) < 3 || len(after) > 3 && after[3] != ' ' {
-		return h, fmt.Errorf("read reply: %.40q is not a status line of HTTP", first)
-	}
-	status, err := strconv.ParseUint(string(after[:3]), 10, 16)
-	if err != nil {
-		return h, fmt.Errorf("read reply: %.40q is not a status line of HTTP", first)
-	}
-	h.status = int(status)
+	h := head{raw: b, length: -1, status: parseStatus(lines[0])}
 	for _, line := range lines[1:] {
 		name, value, ok := bytes.Cut(line, []byte(":"))
 		if !ok || !bytes.EqualFold(name, []byte("content-length")) {
@@ -127,8 +108,19 @@ func parseHead(b []byte) (head, error) {
 			h.length = n
 		}
 	}
-	if status < 200 || status == 204 || status == 304 {
-		h.length = 0 // RFC 9112 section 6.3: these never have a body
+	return h
+}
+
+// parseStatus returns the code of a status line, or 0.
+func parseStatus(line []byte) int {
+	version, after, _ := bytes.Cut(bytes.TrimRight(line, "\r"), []byte(" "))
+	after = bytes.TrimLeft(after, " ")
+	if !bytes.HasPrefix(version, []byte("HTTP/")) || len(after) < 3 || len(after) > 3 && after[3] != ' ' {
+		return 0
 	}
-	return h, nil
+	status, err := strconv.ParseUint(string(after[:3]), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return int(status)
 }

@@ -31,7 +31,7 @@ func readReply(r io.Reader) (head, []byte, error) {
 // reader panic or believe in more than was sent.
 func FuzzReply(f *testing.F) {
 	for _, seed := range []string{
-		"HTTP/1.0 200 OK\r\n\r\nbody", "HTTP/1.1 204\n\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbody",
+		"HTTP/1.0 200 OK\r\n\r\nbody", "HTTP/1.1 204\n\n", "HTTP/1.1 204\r\n\n\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nbody",
 		"HTTP/1.1 200 OK\r\nContent-Length: -3\r\n\r\nbody", "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
 		"\r\n\r\n", "\n\n", "HTTP/ \n\n", "HTTP/1.1  200\n\n", "HTTP/1.0 099 \r\n\n", "HTTP/1.0 200 OK\r\n", "",
 		"HTTP/1.0 200 OK\r\n" + strings.Repeat("X: y\r\n", 12_000) + "\r\n",
@@ -41,6 +41,9 @@ func FuzzReply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		h, body, err := readReply(bytes.NewReader(data))
 		if err == nil {
+			if !bytes.HasSuffix(h.raw, emptyLine) || !bytes.HasPrefix(data, h.raw) {
+				t.Errorf("header %q", h.raw)
+			}
 			if h.status < 0 || h.status > 999 {
 				t.Errorf("status %d", h.status)
 			}
@@ -49,7 +52,7 @@ func FuzzReply(f *testing.F) {
 			}
 		}
 		h2, body2, err2 := readReply(iotest.OneByteReader(bytes.NewReader(data)))
-		if h != h2 || !bytes.Equal(body, body2) || (err == nil) != (err2 == nil) {
+		if h.status != h2.status || h.length != h2.length || !bytes.Equal(body, body2) || (err == nil) != (err2 == nil) {
 			t.Errorf("in one piece: %v %q %v\nbyte by byte: %v %q %v", h, body, err, h2, body2, err2)
 		}
 	})
