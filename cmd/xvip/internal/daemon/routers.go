@@ -1,0 +1,121 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/xvip-lb/xvip/cmd/xvip/internal/control"
+	"github.com/xvip-lb/xvip/config"
+	"github.com/xvip-lb/xvip/vrrp"
+)
+
+// routers runs the virtual routers of the configuration.
+type routers struct {
+	set *vrrp.Set
+	log *slog.Logger
+}
+
+func newRouters(cfg *config.Config, log *slog.Logger, setMaster func(router string, master bool)) (*routers, error) {
+	set, err := vrrp.NewSet(log, func(name string, role vrrp.Role) { setMaster(name, role == vrrp.Master) })
+	if err != nil {
+		return nil, err
+	}
+	r := &routers{set: set, log: log}
+	return r, r.update(cfg)
+}
+
+func (r *routers) run(ctx context.Context) error { return r.set.Run(ctx) }
+
+func (r *routers) update(cfg *config.Config) error {
+	r.set.Update(wantedRouters(cfg))
+	return nil
+}
+
+func (r *routers) stop(keep bool) error {
+	r.set.Stop(keep)
+	return nil
+}
+
+func (r *routers) collector() prometheus.Collector { return vrrp.NewCollector(r.set.Status) }
+
+// routersCollector describes the metrics without a daemon.
+func routersCollector() prometheus.Collector {
+	return vrrp.NewCollector(func() []vrrp.RouterStatus { return nil })
+}
+
+func (r *routers) status() []control.VirtualRouter {
+	out := []control.VirtualRouter{}
+	for _, s := range r.set.Status() {
+		v := control.VirtualRouter{Name: s.Name, Interface: s.Interface, VRID: s.VRID, Family: familyName(s.Family), Version: int(s.Version),
+			State: s.Role.String(), Reason: s.Reason, Priority: int(s.Priority), EffectivePriority: int(s.EffectivePriority),
+			Transitions: s.Transitions, Addresses: []string{}}
+		if s.Master.IsValid() {
+			v.MasterAddress = s.Master.String()
+		}
+		for _, a := range s.Addresses {
+			v.Addresses = append(v.Addresses, a.String())
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+func familyName(f uint8) string {
+	if f == 6 {
+		return "inet6"
+	}
+	return "inet"
+}
+
+// wantedRouters turns the configuration into what the vrrp room runs.
+func wantedRouters(cfg *config.Config) vrrp.Wanted {
+	var w vrrp.Wanted
+	for _, s := range cfg.VRRPScripts {
+		w.Scripts = append(w.Scripts, vrrp.TrackScript{Name: s.Name, Command: *command(&s.Script), Interval: s.Interval,
+			Timeout: s.Timeout, Rise: s.Rise, Fall: s.Fall, InitFail: s.InitFail})
+	}
+	for _, in := range cfg.VRRPInstances {
+		w.Routers = append(w.Routers, wantedRouter(in))
+	}
+	return w
+}
+
+func wantedRouter(in *config.VRRPInstance) vrrp.RouterSpec {
+	spec := vrrp.RouterSpec{
+		Config: vrrp.Config{
+			Name: in.Name, Interface: in.Interface, VRID: in.VirtualRouterID, Family: uint8(in.Family), Version: in.Version, Priority: in.Priority,
+			AdvertInterval: in.AdvertInt, DownTimerAdverts: in.DownTimerAdverts, Preempt: in.Preempt, PreemptDelay: in.PreemptDelay,
+			LowerPrioNoAdvert: in.LowerPrioNoAdvert, HigherPrioSendAdvert: in.HigherPrioSendAdvert,
+			Announce: vrrp.Announcing{
+				MasterRepeat: in.GARPMasterRepeat, MasterDelay: in.GARPMasterDelay, Refresh: in.GARPMasterRefresh, RefreshRepeat: in.GARPMasterRefreshRepeat,
+				LowerPrioDelay: in.GARPLowerPrioDelay, LowerPrioRepeat: in.GARPLowerPrioRepeat,
+			},
+		},
+		Owned:           append(addresses(in.VirtualIPAddress), addresses(in.VirtualIPAddressExcluded)...),
+		Group:           in.McastDstIP,
+		Source:          in.McastSrcIP,
+		TrackPrimary:    !in.DontTrackPrimary,
+		TrackInterfaces: tracks(in.TrackInterface), TrackScripts: tracks(in.TrackScript),
+		Notify: vrrp.NotifyScripts{Master: command(in.Notify.Master), Backup: command(in.Notify.Backup), Fault: command(in.Notify.Fault),
+			Stop: command(in.Notify.Stop), Any: command(in.Notify.Any), MasterRxLowerPri: command(in.NotifyMasterRXLowerPri),
+			Deleted: command(in.NotifyDeleted), ReportDeleted: in.NotifyDeletedState},
+	}
+	if in.Authentication.Type == "PASS" {
+		spec.Config.AuthType = vrrp.AuthPass
+		copy(spec.Config.AuthData[:], in.Authentication.Pass)
+	}
+	for _, a := range in.VirtualIPAddress {
+		spec.Config.Addresses = append(spec.Config.Addresses, a.Prefix.Addr())
+	}
+	return spec
+}
+
+func tracks(list []config.Track) []vrrp.TrackRef {
+	var out []vrrp.TrackRef
+	for _, t := range list {
+		out = append(out, vrrp.TrackRef{Name: t.Name, Weight: t.Weight, Reverse: t.Reverse})
+	}
+	return out
+}

@@ -1,0 +1,230 @@
+package vrrp
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/xvip-lb/xvip/internal/script"
+)
+
+// TrackRef is one tracked object of a virtual router.
+type TrackRef struct {
+	Name    string
+	Weight  int
+	Reverse bool
+}
+
+// RouterSpec is one wanted virtual router with all that surrounds its election.
+type RouterSpec struct {
+	Config          Config
+	Owned           []VirtualAddress // advertised and excluded ones
+	Group           netip.Addr       // multicast group
+	Source          netip.Addr       // invalid: the primary address of the interface
+	TrackPrimary    bool             // a fault of the own interface is one of the router
+	TrackInterfaces []TrackRef
+	TrackScripts    []TrackRef
+	Notify          NotifyScripts
+}
+
+// identity is what makes a router the same one over a reload, as keepalived
+// has it: the name does not matter.
+type identity struct {
+	vrid   uint8
+	family uint8
+	device string
+	group  netip.Addr
+}
+
+func (s *RouterSpec) identity() identity {
+	return identity{s.Config.VRID, s.Config.Family, s.Config.Interface, s.Group}
+}
+
+// Wanted is everything the set should run.
+type Wanted struct {
+	Routers []RouterSpec
+	Scripts []TrackScript
+}
+
+// RouterStatus is the state of one virtual router.
+type RouterStatus struct {
+	Name              string
+	Interface         string
+	VRID              uint8
+	Family            uint8
+	Version           uint8
+	Role              Role
+	Reason            string // of the last change of role
+	Since             time.Time
+	Priority          uint8
+	EffectivePriority uint8
+	Master            netip.Addr // invalid: nobody is heard
+	Addresses         []netip.Prefix
+	Transitions       uint64
+	AdvertsSent       uint64
+	AdvertsReceived   uint64
+	AdvertsRefused    map[Refusal]uint64
+}
+
+// Set runs all virtual routers of the daemon.
+type Set struct {
+	log     *slog.Logger
+	nl      *Netlink
+	links   *LinkMonitor
+	sockets *AnnounceSockets
+	onRole  func(name string, role Role)
+
+	mu      sync.Mutex
+	ctx     context.Context // nil before Run
+	wanted  Wanted
+	routers map[identity]*router
+	scripts map[string]*scriptTask
+	tasks   sync.WaitGroup
+}
+
+type scriptTask struct {
+	cfg     TrackScript
+	tracker *ScriptTracker
+	cancel  context.CancelFunc
+}
+
+// NewSet opens netlink and reads the links. onRole hears of every change of
+// role, from the goroutine of the router; it must not block.
+func NewSet(log *slog.Logger, onRole func(name string, role Role)) (*Set, error) {
+	nl, err := OpenNetlink()
+	if err != nil {
+		return nil, err
+	}
+	links, err := NewLinkMonitor(nl, log)
+	if err != nil {
+		return nil, errors.Join(err, nl.Close())
+	}
+	return &Set{log: log, nl: nl, links: links, sockets: NewAnnounceSockets(nl, links), onRole: onRole,
+		routers: map[identity]*router{}, scripts: map[string]*scriptTask{}}, nil
+}
+
+// Run runs the routers until Stop and ctx end.
+func (s *Set) Run(ctx context.Context) error {
+	s.mu.Lock()
+	s.ctx = ctx
+	s.reconcile()
+	s.mu.Unlock()
+	err := s.links.Run(ctx)
+	s.tasks.Wait()
+	return errors.Join(err, s.sockets.Close(), s.nl.Close())
+}
+
+// Update makes the set run exactly what is wanted. Routers that keep their
+// identity keep role and timers.
+func (s *Set) Update(w Wanted) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wanted = w
+	var virtual []netip.Addr
+	for _, r := range w.Routers {
+		for _, a := range r.Owned {
+			virtual = append(virtual, a.Addr())
+		}
+	}
+	s.links.SetVirtual(virtual)
+	if s.ctx != nil {
+		s.reconcile()
+	}
+}
+
+func (s *Set) reconcile() {
+	s.updateScripts()
+	want := map[identity]*RouterSpec{}
+	for i := range s.wanted.Routers {
+		want[s.wanted.Routers[i].identity()] = &s.wanted.Routers[i]
+	}
+	for id, r := range s.routers {
+		if want[id] == nil {
+			delete(s.routers, id)
+			r.leave(NotifyDeleted, false)
+		}
+	}
+	for _, spec := range s.wanted.Routers {
+		if r := s.routers[spec.identity()]; r != nil {
+			r.update(spec, s.trackers())
+			continue
+		}
+		r := newRouter(s, spec)
+		s.routers[spec.identity()] = r
+		s.tasks.Go(func() { r.run(s.ctx) })
+	}
+}
+
+func (s *Set) updateScripts() {
+	want := map[string]TrackScript{}
+	for _, c := range s.wanted.Scripts {
+		want[c.Name] = c
+	}
+	for name, t := range s.scripts {
+		if c, ok := want[name]; !ok || !sameScript(c, t.cfg) {
+			t.cancel()
+			delete(s.scripts, name)
+		}
+	}
+	for name, c := range want {
+		if s.scripts[name] != nil {
+			continue
+		}
+		ctx, cancel := context.WithCancel(s.ctx)
+		t := &scriptTask{cfg: c, tracker: NewScriptTracker(c, script.Run, s.log), cancel: cancel}
+		s.scripts[name] = t
+		s.tasks.Go(func() { _ = t.tracker.Run(ctx) })
+	}
+}
+
+func sameScript(a, b TrackScript) bool {
+	argv := slices.Equal(a.Command.Argv, b.Command.Argv)
+	a.Command, b.Command = script.Command{UID: a.Command.UID, GID: a.Command.GID}, script.Command{UID: b.Command.UID, GID: b.Command.GID}
+	return argv && a.Name == b.Name && a.Interval == b.Interval && a.Timeout == b.Timeout && a.Rise == b.Rise && a.Fall == b.Fall &&
+		a.InitFail == b.InitFail && a.Command.UID == b.Command.UID && a.Command.GID == b.Command.GID
+}
+
+func (s *Set) trackers() map[string]*ScriptTracker {
+	m := make(map[string]*ScriptTracker, len(s.scripts))
+	for name, t := range s.scripts {
+		m[name] = t.tracker
+	}
+	return m
+}
+
+// Stop leaves every election: priority 0 once, addresses removed unless keep.
+// It returns when all routers have ended.
+func (s *Set) Stop(keep bool) {
+	s.mu.Lock()
+	all := make([]*router, 0, len(s.routers))
+	for _, r := range s.routers {
+		all = append(all, r)
+	}
+	s.routers = map[identity]*router{}
+	for _, t := range s.scripts {
+		t.cancel()
+	}
+	s.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, r := range all {
+		wg.Go(func() { r.leave(NotifyStop, keep) })
+	}
+	wg.Wait()
+}
+
+// Status gives the state of every router in the order of the configuration.
+func (s *Set) Status() []RouterStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []RouterStatus
+	for i := range s.wanted.Routers {
+		if r := s.routers[s.wanted.Routers[i].identity()]; r != nil {
+			out = append(out, r.status())
+		}
+	}
+	return out
+}
