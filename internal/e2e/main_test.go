@@ -1,0 +1,54 @@
+// Package e2e runs whole daemons on whole networks: the built binary, real
+// packets, real peers. It needs root; see docs/TESTING.md.
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/xvip-lb/xvip/internal/lab/labtest"
+)
+
+var built struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if built.dir != "" {
+		os.RemoveAll(built.dir)
+	}
+	os.Exit(code)
+}
+
+// xvip builds the binary once and gives its path.
+func xvip(t testing.TB) string {
+	t.Helper()
+	labtest.NeedRoot(t)
+	built.once.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "xvip-e2e-"); built.err != nil {
+			return
+		}
+		// Tests of other users of the machine run it, too.
+		if built.err = os.Chmod(built.dir, 0o755); built.err != nil {
+			return
+		}
+		var out bytes.Buffer
+		build := exec.Command("go", "build", "-o", filepath.Join(built.dir, "xvip"), "../../cmd/xvip")
+		build.Stdout, build.Stderr = &out, &out
+		if err := build.Run(); err != nil {
+			built.err = fmt.Errorf("build xvip: %w\n%s", err, out.String())
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return filepath.Join(built.dir, "xvip")
+}
