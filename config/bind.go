@@ -1,0 +1,398 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// call is one keyword met in a file, on its way to its field.
+type call struct {
+	row   *row
+	st    *statement
+	obj   any           // pointer to the object of the block
+	field reflect.Value // invalid when the row names none
+}
+
+// open block: what it is and where it was opened, for recovery and messages.
+type openBlock struct {
+	sec  *section // nil for a list block
+	word string
+	pos  Pos
+}
+
+// given tells which keywords an object had in the file, by row index, and for
+// the sections that need it where.
+type given struct {
+	mask [3]uint64
+	pos  map[string]Pos
+	from *frame
+}
+
+func (g *given) has(r *row) bool { return g != nil && g.mask[r.idx/64]&(1<<(r.idx%64)) != 0 }
+
+// binder walks the tokens, looks every keyword up in the table and fills the
+// typed result.
+type binder struct {
+	lex      *lexer
+	sink     *sink
+	opt      Options
+	cfg      *Config
+	sections map[string]*section
+	blocks   []openBlock
+	// recover is set for the second look at a file whose braces do not match:
+	// a keyword that belongs to an enclosing block closes the inner ones.
+	recover bool
+	closing int // blocks still to be closed by recovery
+	// suspect are the blocks, by where they were opened, after whose end the
+	// first look met a keyword of an outer block, or that never ended: one of
+	// these misses its brace.
+	suspect map[Pos]bool
+	last    Pos // where the block that was closed last had been opened
+	given   map[any]*given
+	pending []pendingTrack
+	scripts []scriptUse
+
+	instances    map[string]*VRRPInstance
+	defined      map[trackKey]any // what can be tracked, as it is defined
+	hosts        map[*Checker][]*smtpHost
+	sorryMethods map[*VirtualServer]LVSMethod
+	seen         bool // a keyword of the table was met
+	missing      bool // a closing brace is missing
+}
+
+func (b *binder) add(pos Pos, from *frame, sev Severity, keyword, format string, args ...any) {
+	b.sink.add(Diagnostic{Pos: pos, Severity: sev, Keyword: keyword, Message: fmt.Sprintf(format, args...), IncludedFrom: chain(from)})
+}
+
+// warn reports a problem with a word of the statement; the daemon runs.
+func (b *binder) warn(c *call, w word, format string, args ...any) {
+	b.add(c.st.at(w), c.st.from(), Warning, c.row.word, format, args...)
+}
+
+// warnAt reports a problem with the statement as a whole.
+func (b *binder) warnAt(c *call, format string, args ...any) {
+	b.add(c.st.pos(), c.st.from(), Warning, c.row.word, format, args...)
+}
+
+func (b *binder) fail(c *call, format string, args ...any) {
+	b.add(c.st.pos(), c.st.from(), Error, c.row.word, format, args...)
+}
+
+// section reads the inside of a block up to its closing brace, or the whole
+// input for the top level.
+func (b *binder) section(sec *section, obj any) {
+	for {
+		switch b.lex.next() {
+		case tokEOF:
+			b.endOfInput()
+			return
+		case tokClose:
+			if len(b.blocks) == 0 {
+				if !b.recover {
+					b.add(b.lex.pos, b.lex.from, Warning, "}", "this closing brace has no opening brace; it is ignored")
+				}
+				continue
+			}
+			return
+		case tokOpen:
+			pos, from := b.lex.pos, b.lex.from
+			end := b.skip()
+			b.add(pos, from, Warning, "{", "a block begins here without a keyword; it is skipped up to line %d", end.Line)
+		case tokStatement:
+			b.statement(sec, obj)
+		}
+		if b.closing > 0 {
+			b.closing--
+			return
+		}
+	}
+}
+
+// statement handles one keyword.
+func (b *binder) statement(sec *section, obj any) {
+	st := &b.lex.st
+	r := sec.rows[st.keyword()]
+	last := b.last
+	b.last = Pos{}
+	if r == nil {
+		if b.recover && b.closeFor(st) {
+			return
+		}
+		if _, up := b.outer(st.keyword()); up > 0 && last.Line > 0 && !b.recover {
+			b.suspect[last] = true
+		}
+		b.unknown(sec, st)
+		return
+	}
+	b.seen = true
+	b.apply(&call{row: r, st: st, obj: obj}, sec)
+}
+
+// apply checks the arguments and hands them to the field or the handler.
+func (b *binder) apply(c *call, sec *section) {
+	r := c.row
+	if got := len(c.st.args()); got < r.args.need {
+		what := "the argument is missing"
+		if got > 0 {
+			what = fmt.Sprintf("%d of %d arguments are missing", r.args.need-got, r.args.need)
+		}
+		b.fail(c, "%s; expected %s", what, r.usage())
+		b.skipStrayBlock(c)
+		return
+	}
+	b.standing(c)
+	if c.obj != nil && r.to != "" {
+		c.field = fieldOf(reflect.ValueOf(c.obj).Elem(), r.field)
+	}
+	switch r.args.kind {
+	case kindBlock:
+		b.openBlock(c)
+		return
+	case kindItems:
+		b.mark(c)
+		b.list(c)
+		return
+	case kindCustom:
+		b.mark(c)
+		r.args.fn(b, c)
+	default:
+		if b.set(c) {
+			b.mark(c)
+		}
+	}
+	b.skipStrayBlock(c)
+}
+
+// usage is the keyword with the arguments it takes.
+func (r *row) usage() string { return strings.TrimSpace(r.word + " " + r.args.syntax) }
+
+// standing warns of keywords that are deprecated or not carried out.
+func (b *binder) standing(c *call) {
+	r := c.row
+	d := Diagnostic{Pos: c.st.pos(), Keyword: r.word, IncludedFrom: chain(c.st.from()), Severity: Warning}
+	if r.old != "" {
+		d.Message = "the keyword is deprecated; use " + r.old
+		b.sink.addOnce("old "+r.path(), d)
+	}
+	d.Class = Unsupported
+	switch r.status {
+	case planned:
+		d.Message = "the setting is read, but this release does not act on it yet"
+		b.sink.addOnce("planned "+r.path(), d)
+	case noeffect:
+		d.Message = "no effect here: " + r.reason
+		b.sink.addOnce("noeffect "+r.path(), d)
+	case refused:
+		d.Severity, d.Class = Error, General
+		d.Message = r.reason
+		b.sink.add(d)
+	}
+}
+
+// mark remembers that an object had a keyword.
+func (b *binder) mark(c *call) {
+	if c.obj == nil || b.given == nil {
+		return
+	}
+	g := b.given[c.obj]
+	if g == nil {
+		g = &given{}
+		b.given[c.obj] = g
+	}
+	g.mask[c.row.idx/64] |= 1 << (c.row.idx % 64)
+	if strings.HasPrefix(c.row.in, "virtual_server") {
+		return
+	}
+	if g.pos == nil {
+		g.pos = map[string]Pos{}
+	}
+	g.pos[c.row.word] = c.st.pos()
+	g.from = c.st.from()
+}
+
+// where is the place of a keyword of an object, or else the fallback.
+func (b *binder) where(obj any, word string, or Pos) Pos {
+	if g := b.given[obj]; g != nil {
+		if p, ok := g.pos[word]; ok {
+			return p
+		}
+	}
+	return or
+}
+
+// openBlock makes the object of a block and reads it.
+func (b *binder) openBlock(c *call) {
+	ob := openBlock{sec: b.sections[c.row.path()], word: c.row.word, pos: c.st.pos()}
+	obj := c.row.args.open(b, c)
+	b.mark(c)
+	surplus := c.st.pos()
+	from := c.st.from()
+	if k := b.lex.next(); k != tokOpen {
+		b.lex.putBack(k)
+		b.add(surplus, from, Warning, c.row.word, "no '{' follows; the lines up to the next '}' are taken as its block")
+	}
+	if obj == nil {
+		b.skip()
+		return
+	}
+	b.blocks = append(b.blocks, ob)
+	b.section(ob.sec, obj)
+	b.blocks = b.blocks[:len(b.blocks)-1]
+	b.last = ob.pos
+}
+
+// list reads a block of items, one a line.
+func (b *binder) list(c *call) {
+	ob := openBlock{word: c.row.word, pos: c.st.pos()}
+	from := c.st.from()
+	item := &call{row: c.row, st: c.st, obj: c.obj, field: c.field}
+	if c.row.args.open != nil {
+		if item.obj = c.row.args.open(b, c); item.obj == nil {
+			b.skipStrayBlock(c)
+			return
+		}
+	}
+	if k := b.lex.next(); k != tokOpen {
+		b.lex.putBack(k)
+		b.add(ob.pos, from, Warning, c.row.word, "no '{' follows; the lines up to the next '}' are taken as its block")
+	}
+	b.blocks = append(b.blocks, ob)
+	defer func() {
+		b.blocks = b.blocks[:len(b.blocks)-1]
+		b.last = ob.pos
+	}()
+	for b.closing == 0 {
+		switch b.lex.next() {
+		case tokEOF:
+			b.endOfInput()
+			return
+		case tokClose:
+			return
+		case tokOpen:
+			pos, at := b.lex.pos, b.lex.from
+			b.skip()
+			b.add(pos, at, Warning, c.row.word, "a block is not expected in this list; it is skipped")
+		case tokStatement:
+			if b.recover && b.closeFor(&b.lex.st) {
+				continue
+			}
+			item.st = &b.lex.st
+			c.row.args.fn(b, item)
+		}
+	}
+	b.closing--
+}
+
+// unknown reports a word that is no keyword here and skips its block.
+func (b *binder) unknown(sec *section, st *statement) {
+	d := Diagnostic{Pos: st.pos(), Severity: Warning, Keyword: st.keyword(), IncludedFrom: chain(st.from())}
+	place := "at the top level"
+	if sec.path != "" {
+		place = "in " + strings.ReplaceAll(sec.path, ".", " ")
+	}
+	d.Message = "no such keyword " + place + b.hint(sec, st.keyword())
+	if k := b.lex.next(); k == tokOpen {
+		end := b.skip()
+		d.Message += fmt.Sprintf("; the block is skipped up to line %d", end.Line)
+	} else {
+		b.lex.putBack(k)
+		d.Message += "; the line is ignored"
+	}
+	b.sink.add(d)
+}
+
+// skipStrayBlock skips a block after a keyword that takes none.
+func (b *binder) skipStrayBlock(c *call) {
+	pos, from := c.st.pos(), c.st.from()
+	if k := b.lex.next(); k != tokOpen {
+		b.lex.putBack(k)
+		return
+	}
+	if c.row.args.kind == kindBlock || c.row.args.kind == kindItems {
+		b.skip()
+		return
+	}
+	end := b.skip()
+	b.add(pos, from, Warning, c.row.word, "the keyword takes no block; the block is skipped up to line %d", end.Line)
+}
+
+// skip reads on to the brace that closes the block just opened.
+func (b *binder) skip() Pos {
+	for depth := 1; depth > 0; {
+		switch b.lex.next() {
+		case tokOpen:
+			depth++
+		case tokClose:
+			depth--
+		case tokEOF:
+			b.endOfInput()
+			return b.lex.pos
+		}
+	}
+	return b.lex.pos
+}
+
+// outer finds the innermost enclosing block that knows a keyword, and how many
+// blocks would have to be closed to be in it; 0 means none.
+func (b *binder) outer(word string) (sec *section, up int) {
+	for up := 1; up <= len(b.blocks); up++ {
+		sec := b.sections[""]
+		if i := len(b.blocks) - 1 - up; i >= 0 {
+			sec = b.blocks[i].sec
+		}
+		if sec != nil && sec.rows[word] != nil {
+			return sec, up
+		}
+	}
+	return nil, 0
+}
+
+// closeFor closes the blocks that a keyword cannot be in, when an enclosing
+// one knows it. The keyword is read again there.
+func (b *binder) closeFor(st *statement) bool {
+	_, up := b.outer(st.keyword())
+	if up == 0 || !b.suspect[b.blocks[len(b.blocks)-1].pos] {
+		return false
+	}
+	for _, ob := range b.blocks[len(b.blocks)-up:] {
+		b.add(st.pos(), st.from(), Error, st.keyword(), "a '}' is missing before this line: %q, opened at %s, is not closed", ob.word, near(ob.pos, st.pos()))
+	}
+	b.closing = up
+	b.missing = true
+	b.lex.putBack(tokStatement)
+	return true
+}
+
+// near names a place the short way when it is in the same file.
+func near(p, from Pos) string {
+	if p.File == from.File {
+		return fmt.Sprintf("line %d", p.Line)
+	}
+	return p.String()
+}
+
+// endOfInput reports the blocks that are still open, once.
+func (b *binder) endOfInput() {
+	for i := len(b.blocks) - 1; i >= 0 && !b.missing; i-- {
+		ob := b.blocks[i]
+		b.add(b.lex.pos, b.lex.from, Error, ob.word, "a '}' is missing at the end: %q, opened at %s, is not closed", ob.word, near(ob.pos, b.lex.pos))
+	}
+	for _, ob := range b.blocks {
+		b.suspect[ob.pos] = true
+	}
+	if len(b.blocks) > 0 {
+		b.missing = true
+	}
+}
+
+// fieldOf follows an index path, through pointers.
+func fieldOf(v reflect.Value, path []int) reflect.Value {
+	for _, i := range path {
+		if v.Kind() == reflect.Pointer {
+			v = v.Elem()
+		}
+		v = v.Field(i)
+	}
+	return v
+}

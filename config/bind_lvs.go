@@ -1,0 +1,502 @@
+package config
+
+import (
+	"encoding/hex"
+	"math/bits"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const methodSyntax = "NAT|DR|TUN [type ipip|gue port N|gre] [nocsum|csum|remcsum]"
+
+// schedulers are the names that IPVS knows.
+var schedulers = []string{"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "mh", "dh", "fo", "ovf", "sed", "nq", "twos"}
+
+func (b *binder) openVirtualServer(c *call) any {
+	args := c.st.args()
+	if len(args) == 0 {
+		b.fail(c, "the service is missing; expected %s", c.row.usage())
+		return nil
+	}
+	vs := &VirtualServer{Pos: c.st.pos(), Retry: -1, DelayBeforeRetry: unsetTime, Warmup: unsetTime,
+		DelayLoop: time.Minute, ConnectTimeout: 5 * time.Second, Weight: 1, Quorum: 1}
+	switch args[0].text {
+	case "fwmark", "group":
+		if len(args) < 2 {
+			b.fail(c, "the value after %s is missing; expected %s", args[0].text, c.row.usage())
+			return nil
+		}
+		if args[0].text == "group" {
+			vs.Group = strings.Clone(args[1].text)
+			break
+		}
+		n, ok := b.number(c, args[1], 1, 1<<32-1)
+		if !ok {
+			return nil
+		}
+		vs.FWMark = uint32(n)
+	default:
+		a, port, ok := b.endpoint(c, args)
+		if !ok {
+			return nil
+		}
+		vs.Address, vs.Port = a, port
+	}
+	b.surplus(c, 2)
+	b.cfg.VirtualServers = append(b.cfg.VirtualServers, vs)
+	return vs
+}
+
+// endpoint reads IP [PORT]; the port is 0 when it is not given.
+func (b *binder) endpoint(c *call, args []word) (netip.Addr, uint16, bool) {
+	a, ok := b.address(c, args[0], 0)
+	if !ok || len(args) < 2 {
+		return a, 0, ok
+	}
+	n, ok := b.number(c, args[1], 0, 65535)
+	return a, uint16(n), ok
+}
+
+func (b *binder) openRealServer(c *call) any {
+	args := c.st.args()
+	if len(args) == 0 {
+		b.fail(c, "the address is missing; expected %s", c.row.usage())
+		return nil
+	}
+	a, port, ok := b.endpoint(c, args)
+	if !ok {
+		return nil
+	}
+	b.surplus(c, 2)
+	vs := c.obj.(*VirtualServer)
+	if len(args) < 2 {
+		port = vs.Port
+	}
+	rs := &RealServer{Pos: c.st.pos(), Address: a, Port: port, Weight: -1, Retry: -1,
+		DelayBeforeRetry: unsetTime, Warmup: unsetTime, ConnectTimeout: unsetTime, DelayLoop: unsetTime}
+	vs.RealServers = append(vs.RealServers, rs)
+	return rs
+}
+
+func (b *binder) openChecker(c *call) any {
+	rs := c.obj.(*RealServer)
+	k := &Checker{Pos: c.st.pos(), Type: c.row.word, Retry: -1, DelayBeforeRetry: unsetTime,
+		Warmup: unsetTime, DelayLoop: unsetTime}
+	k.ConnectTimeout = unsetTime
+	switch k.Type {
+	case HTTPGet, SSLGet:
+		k.HTTP = &HTTPGetOptions{HTTPProtocol: "1.0"}
+	case SMTPCheck:
+		k.SMTP = &SMTPOptions{HeloName: "smtpchecker.keepalived.org"}
+	case DNSCheck:
+		k.DNS = &DNSOptions{Type: "SOA", Name: "."}
+	case MiscCheck:
+		k.Misc = &MiscOptions{Timeout: unsetTime}
+	case UDPCheck:
+		k.UDP = &UDPOptions{MaxReplyLength: 255}
+	case FileCheck:
+		k.File = &Track{Pos: k.Pos}
+	}
+	rs.Checkers = append(rs.Checkers, k)
+	return k
+}
+
+func (b *binder) openURL(c *call) any {
+	h := c.obj.(*Checker).HTTP
+	h.URLs = append(h.URLs, URL{Pos: c.st.pos(), Path: "/"})
+	return &h.URLs[len(h.URLs)-1]
+}
+
+// openHost reads into a place of its own; the list is made when defaults are
+// resolved.
+func (b *binder) openHost(c *call) any {
+	k := c.obj.(*Checker)
+	h := &smtpHost{Checker: k}
+	h.ConnectTimeout = unsetTime
+	b.hosts[k] = append(b.hosts[k], h)
+	return h
+}
+
+func (b *binder) openGroup(c *call) any {
+	name, ok := b.name(c, named(b.cfg.VirtualServerGroups, func(g *VirtualServerGroup) string { return g.Name }))
+	if !ok {
+		return nil
+	}
+	g := &VirtualServerGroup{Pos: c.st.pos(), Name: name}
+	b.cfg.VirtualServerGroups = append(b.cfg.VirtualServerGroups, g)
+	return g
+}
+
+func (b *binder) groupItem(c *call) {
+	g := c.obj.(*VirtualServerGroup)
+	w := c.st.words
+	if w[0].text == "fwmark" {
+		if len(w) < 2 {
+			b.fail(c, "the mark is missing; expected fwmark N [inet|inet6]")
+			return
+		}
+		n, ok := b.number(c, w[1], 1, 1<<32-1)
+		if !ok {
+			return
+		}
+		m := GroupFWMark{Pos: c.st.pos(), Mark: uint32(n)}
+		if len(w) > 2 {
+			if m.Family, ok = b.familyWord(c, w[2]); !ok {
+				return
+			}
+		}
+		g.FWMarks = append(g.FWMarks, m)
+		return
+	}
+	r, ok := b.addressRange(c, w[0])
+	if !ok {
+		return
+	}
+	if len(w) > 1 {
+		n, ok := b.number(c, w[1], 0, 65535)
+		if !ok {
+			return
+		}
+		r.Port = uint16(n)
+	}
+	g.Addresses = append(g.Addresses, r)
+}
+
+// addressRange reads A, A-B, A-N (the last part of A goes up to N) and A/LEN.
+func (b *binder) addressRange(c *call, w word) (AddressRange, bool) {
+	r := AddressRange{Pos: c.st.at(w)}
+	bad := func(why string) (AddressRange, bool) {
+		b.warn(c, w, "bad address range %q: %s; expected IP, IP-IP, IP-END or IP/LEN", printable(w.text), why)
+		return r, false
+	}
+	if strings.Contains(w.text, "/") {
+		p, err := netip.ParsePrefix(w.text)
+		if err != nil {
+			return bad("it is not a prefix")
+		}
+		r.First, r.Last = p.Addr(), lastOf(p)
+	} else if first, last, ok := strings.Cut(w.text, "-"); ok {
+		a, err := netip.ParseAddr(first)
+		if err != nil {
+			return bad("the first address is wrong")
+		}
+		z, ok := rangeEnd(a, last)
+		if !ok {
+			return bad("the end is wrong")
+		}
+		r.First, r.Last = a, z
+	} else {
+		a, ok := b.address(c, w, 0)
+		if !ok {
+			return r, false
+		}
+		r.First, r.Last = a, a
+	}
+	if r.Last.Less(r.First) || familyOf(r.First) != familyOf(r.Last) {
+		return bad("the end lies before the start")
+	}
+	return r, true
+}
+
+func rangeEnd(a netip.Addr, last string) (netip.Addr, bool) {
+	if z, err := netip.ParseAddr(last); err == nil {
+		return z, true
+	}
+	raw := a.AsSlice()
+	if a.Is4() {
+		n, err := strconv.ParseUint(last, 10, 8)
+		if err != nil {
+			return a, false
+		}
+		raw[3] = byte(n)
+	} else {
+		n, err := strconv.ParseUint(last, 16, 16)
+		if err != nil {
+			return a, false
+		}
+		raw[14], raw[15] = byte(n>>8), byte(n)
+	}
+	z, _ := netip.AddrFromSlice(raw)
+	return z, true
+}
+
+func lastOf(p netip.Prefix) netip.Addr {
+	raw := p.Masked().Addr().AsSlice()
+	for i := range raw {
+		if host := (i+1)*8 - p.Bits(); host >= 8 {
+			raw[i] = 0xff
+		} else if host > 0 {
+			raw[i] |= 1<<host - 1
+		}
+	}
+	a, _ := netip.AddrFromSlice(raw)
+	return a
+}
+
+func (b *binder) sched(c *call) {
+	vs := c.obj.(*VirtualServer)
+	for _, s := range schedulers {
+		if s == c.st.arg(0) {
+			vs.LVSSched = s
+			b.surplus(c, 1)
+			return
+		}
+	}
+	b.warn(c, c.st.args()[0], "unknown scheduler %q; expected %s", printable(c.st.arg(0)), either(schedulers))
+}
+
+// schedFlag reads sh-port, sh-fallback, mh-port and mh-fallback, which count
+// only when that scheduler was named before them.
+func (b *binder) schedFlag(c *call) {
+	vs := c.obj.(*VirtualServer)
+	sched, _, _ := strings.Cut(c.row.word, "-")
+	if vs.LVSSched != sched {
+		b.warnAt(c, "the flag counts only after lvs_sched %s in the same block; it is ignored", sched)
+		return
+	}
+	c.field.SetBool(true)
+	b.surplus(c, 0)
+}
+
+func (b *binder) method(c *call) {
+	if m, ok := b.parseMethod(c); ok {
+		*c.field.Addr().Interface().(*LVSMethod) = m
+	}
+}
+
+func (b *binder) sorryMethod(c *call) {
+	if m, ok := b.parseMethod(c); ok {
+		b.sorryMethods[c.obj.(*VirtualServer)] = m
+	}
+}
+
+func (b *binder) parseMethod(c *call) (LVSMethod, bool) {
+	args := c.st.args()
+	m := LVSMethod{Kind: strings.Clone(args[0].text)}
+	switch m.Kind {
+	case "NAT", "DR":
+		b.surplus(c, 1)
+		return m, true
+	case "TUN":
+		m.TunnelType = "ipip"
+	default:
+		b.warn(c, args[0], "unknown forwarding method %q; expected NAT, DR or TUN", printable(m.Kind))
+		return m, false
+	}
+	for i := 1; i < len(args); i++ {
+		switch w := args[i]; {
+		case w.text == "type" && i+1 < len(args):
+			i++
+			switch t := args[i].text; t {
+			case "ipip", "gue", "gre":
+				m.TunnelType = strings.Clone(t)
+			default:
+				b.warn(c, args[i], "unknown tunnel type %q; expected ipip, gue or gre", printable(t))
+				return m, false
+			}
+		case w.text == "port" && i+1 < len(args):
+			i++
+			n, ok := b.number(c, args[i], 1, 65535)
+			if !ok {
+				return m, false
+			}
+			m.TunnelPort = uint16(n)
+		case w.text == "csum" || w.text == "nocsum" || w.text == "remcsum":
+			m.Checksum = strings.Clone(w.text)
+		default:
+			b.warn(c, w, "%q is not understood; expected %s", printable(w.text), methodSyntax)
+			return m, false
+		}
+	}
+	return b.checkTunnel(c, m)
+}
+
+func (b *binder) checkTunnel(c *call, m LVSMethod) (LVSMethod, bool) {
+	switch {
+	case m.TunnelType == "gue" && m.TunnelPort == 0:
+		b.warnAt(c, "a gue tunnel needs a port; expected %s", methodSyntax)
+		return m, false
+	case m.TunnelType != "gue" && m.TunnelPort != 0:
+		b.warnAt(c, "only a gue tunnel has a port; it is ignored")
+		m.TunnelPort = 0
+	case m.TunnelType == "ipip" && m.Checksum != "", m.TunnelType == "gre" && m.Checksum == "remcsum":
+		b.warnAt(c, "%s is not possible with %s; it is ignored", m.Checksum, m.TunnelType)
+		m.Checksum = ""
+	}
+	if m.TunnelType != "ipip" && m.Checksum == "" {
+		m.Checksum = "nocsum"
+	}
+	return m, true
+}
+
+func (b *binder) protocol(c *call) {
+	vs := c.obj.(*VirtualServer)
+	switch p := strings.ToUpper(c.st.arg(0)); p {
+	case "TCP", "UDP", "SCTP":
+		vs.Protocol = p
+		b.surplus(c, 1)
+	default:
+		b.warn(c, c.st.args()[0], "unknown protocol %q; expected TCP, UDP or SCTP", printable(c.st.arg(0)))
+	}
+}
+
+func (b *binder) persistence(c *call) {
+	vs := c.obj.(*VirtualServer)
+	if len(c.st.args()) == 0 {
+		vs.PersistenceTimeout = 360 * time.Second
+		return
+	}
+	if n, ok := b.number(c, c.st.args()[0], 1, 2678400); ok {
+		vs.PersistenceTimeout = time.Duration(n) * time.Second
+	}
+	b.surplus(c, 1)
+}
+
+// granularity reads a netmask or a prefix length.
+func (b *binder) granularity(c *call) {
+	vs := c.obj.(*VirtualServer)
+	w := c.st.args()[0]
+	if a, err := netip.ParseAddr(w.text); err == nil && a.Is4() {
+		raw := a.As4()
+		mask := uint32(raw[0])<<24 | uint32(raw[1])<<16 | uint32(raw[2])<<8 | uint32(raw[3])
+		if n := bits.LeadingZeros32(^mask); n > 0 && mask<<n == 0 {
+			vs.PersistenceGranularity = uint8(n)
+			return
+		}
+	} else if n, err := strconv.ParseUint(w.text, 10, 8); err == nil && n >= 1 && n <= 128 {
+		vs.PersistenceGranularity = uint8(n)
+		return
+	}
+	b.warn(c, w, "bad granularity %q; expected a netmask, or a prefix length from 1 to 128", printable(w.text))
+}
+
+func (b *binder) family(c *call) {
+	if f, ok := b.familyWord(c, c.st.args()[0]); ok {
+		c.obj.(*VirtualServer).Family = f
+	}
+	b.surplus(c, 1)
+}
+
+func (b *binder) familyWord(c *call, w word) (int, bool) {
+	switch w.text {
+	case "inet":
+		return 4, true
+	case "inet6":
+		return 6, true
+	}
+	b.warn(c, w, "unknown family %q; expected inet or inet6", printable(w.text))
+	return 0, false
+}
+
+func (b *binder) sorry(c *call) {
+	vs := c.obj.(*VirtualServer)
+	a, port, ok := b.endpoint(c, c.st.args())
+	if !ok {
+		return
+	}
+	if len(c.st.args()) < 2 {
+		port = vs.Port
+	}
+	vs.SorryServer = &SorryServer{Pos: c.st.pos(), Address: a, Port: port}
+	b.surplus(c, 2)
+}
+
+func (b *binder) digest(c *call) {
+	w := c.st.args()[0]
+	if raw, err := hex.DecodeString(w.text); err != nil || len(raw) != 16 {
+		b.warn(c, w, "bad digest %q; expected 32 hexadecimal digits, as genhash prints them", printable(w.text))
+		return
+	}
+	c.obj.(*URL).Digest = strings.ToLower(w.text)
+	b.surplus(c, 1)
+}
+
+func (b *binder) statusCode(c *call) {
+	u := c.obj.(*URL)
+	for _, w := range c.st.args() {
+		from, to, isRange := strings.Cut(w.text, "-")
+		if !isRange {
+			to = from
+		}
+		lo, err1 := strconv.Atoi(from)
+		hi, err2 := strconv.Atoi(to)
+		if err1 != nil || err2 != nil || lo < 100 || hi > 599 || hi < lo {
+			b.warn(c, w, "bad status code %q; expected N or N-M from 100 to 599%s", printable(w.text), placeholder(w.text))
+			continue
+		}
+		u.StatusCode = append(u.StatusCode, StatusRange{lo, hi})
+	}
+}
+
+func (b *binder) regexStack(c *call) {
+	u := c.obj.(*URL)
+	var v [2]int
+	for i, w := range c.st.args()[:2] {
+		n, ok := b.number(c, w, 1, 1<<31-1)
+		if !ok {
+			return
+		}
+		v[i] = int(n)
+	}
+	u.RegexStack = v
+	b.surplus(c, 2)
+}
+
+func (b *binder) payload(c *call) {
+	if data, mask, ok := b.hexString(c); ok {
+		for _, m := range mask {
+			if m != 0xff {
+				b.warnAt(c, "x is no digit of a payload; expected hexadecimal digits")
+				return
+			}
+		}
+		c.obj.(*Checker).UDP.Payload = data
+	}
+}
+
+func (b *binder) requireReply(c *call) {
+	u := c.obj.(*Checker).UDP
+	if len(c.st.args()) > 0 {
+		data, mask, ok := b.hexString(c)
+		if !ok {
+			return
+		}
+		u.Reply, u.ReplyMask = data, mask
+	}
+	u.RequireReply = true
+}
+
+// hexString reads hexadecimal digits in free form: each word is cut into
+// pairs, and a single digit left over is an octet of its own. x is any digit.
+func (b *binder) hexString(c *call) (data, mask []byte, ok bool) {
+	for _, w := range c.st.args() {
+		s := w.text
+		for len(s) > 0 {
+			n := min(2, len(s))
+			var v, m byte
+			if n == 1 {
+				m = 0xf0
+			}
+			for _, d := range []byte(s[:n]) {
+				v, m = v<<4, m<<4|0xf
+				switch h := hexDigit(d); {
+				case h >= 0:
+					v |= byte(h)
+				case d|0x20 == 'x':
+					m &^= 0xf
+				default:
+					b.warn(c, w, "bad hexadecimal digit %q in %q", string(rune(d)), printable(w.text))
+					return nil, nil, false
+				}
+			}
+			if n == 1 {
+				m |= 0xf0
+			}
+			data, mask = append(data, v), append(mask, m)
+			s = s[n:]
+		}
+	}
+	return data, mask, true
+}

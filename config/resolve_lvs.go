@@ -1,0 +1,279 @@
+package config
+
+import (
+	"strings"
+	"time"
+)
+
+// dropService takes away services that keepalived would not create either.
+func (b *binder) dropService(vs *VirtualServer) bool {
+	name := serviceName(vs)
+	switch {
+	case len(vs.RealServers) == 0:
+		b.add(vs.Pos, nil, Warning, "virtual_server", "%s has no real_server; it is removed", name)
+	case vs.Group != "" && b.group(vs.Group) == nil:
+		b.add(vs.Pos, nil, Warning, "virtual_server", "there is no virtual_server_group called %q; the service is removed", printable(vs.Group))
+	case vs.Address.IsValid() && vs.Port == 0 && vs.PersistenceTimeout == 0:
+		b.add(vs.Pos, nil, Warning, "virtual_server", "%s has no port, which needs persistence_timeout; the service is removed", name)
+	default:
+		return false
+	}
+	return true
+}
+
+func (b *binder) group(name string) *VirtualServerGroup {
+	for _, g := range b.cfg.VirtualServerGroups {
+		if g.Name == name {
+			return g
+		}
+	}
+	return nil
+}
+
+// serviceName names a service as keepalived's messages do.
+func serviceName(vs *VirtualServer) string {
+	switch {
+	case vs.Group != "":
+		return "group " + vs.Group
+	case vs.FWMark != 0:
+		return "FWM " + utoa(vs.FWMark)
+	}
+	return "[" + vs.Address.String() + "]:" + strings.ToLower(vs.Protocol) + ":" + utoa(uint32(vs.Port))
+}
+
+func (b *binder) resolveVirtualServer(vs *VirtualServer) {
+	had := func(word string) bool { return b.had(vs, "virtual_server", word) }
+	if vs.LVSSched == "" {
+		vs.LVSSched = "wlc"
+		b.add(vs.Pos, nil, Warning, "virtual_server", "no lvs_sched is given; wlc is used")
+	}
+	if vs.LVSMethod.Kind == "" {
+		vs.LVSMethod.Kind = "NAT"
+		b.add(vs.Pos, nil, Warning, "virtual_server", "no lvs_method is given; NAT is used")
+	}
+	if vs.Protocol == "" && vs.FWMark == 0 {
+		vs.Protocol = "TCP"
+	}
+	if vs.FWMark != 0 && vs.Protocol != "" {
+		b.add(vs.Pos, nil, Warning, "protocol", "a fwmark service has no protocol; it is ignored")
+		vs.Protocol = ""
+	}
+	b.resolveFamily(vs)
+	if vs.PersistenceGranularity == 0 {
+		if vs.PersistenceGranularity = 32; vs.Family == 6 {
+			vs.PersistenceGranularity = 128
+		}
+	}
+	if vs.OPS && vs.Protocol == "TCP" {
+		b.add(vs.Pos, nil, Warning, "ops", "one packet scheduling is for UDP; it is ignored")
+		vs.OPS = false
+	}
+	g := &b.cfg.Global
+	if !had("smtp_alert") {
+		vs.SMTPAlert = alert(g.SMTPAlertChecker, g.SMTPAlert, false)
+	}
+	if s := vs.SorryServer; s != nil {
+		s.LVSMethod = vs.LVSMethod
+		if m, ok := b.sorryMethods[vs]; ok {
+			s.LVSMethod = m
+		}
+	}
+	total := 0
+	for _, rs := range vs.RealServers {
+		b.resolveRealServer(vs, rs)
+		total += rs.Weight
+	}
+	if vs.Quorum > total && len(vs.RealServers) > 0 {
+		b.add(vs.Pos, nil, Warning, "quorum", "quorum %d of %s is more than the total weight of its real servers, %d; it is reduced to that", vs.Quorum, serviceName(vs), total)
+		vs.Quorum = max(total, 1)
+	}
+	if vs.Hysteresis >= vs.Quorum {
+		b.add(vs.Pos, nil, Warning, "hysteresis", "hysteresis %d of %s must be less than its quorum %d; it is reduced", vs.Hysteresis, serviceName(vs), vs.Quorum)
+		vs.Hysteresis = vs.Quorum - 1
+	}
+}
+
+// resolveFamily follows the address, the group, or for a mark the servers.
+func (b *binder) resolveFamily(vs *VirtualServer) {
+	switch {
+	case vs.Address.IsValid():
+		vs.Family = familyOf(vs.Address)
+	case vs.Group != "":
+		if g := b.group(vs.Group); g != nil && len(g.Addresses) > 0 {
+			vs.Family = familyOf(g.Addresses[0].First)
+		}
+	}
+	for _, rs := range vs.RealServers {
+		if vs.Family == 0 {
+			vs.Family = familyOf(rs.Address)
+		}
+	}
+}
+
+// resolveRealServer inherits from the virtual server.
+func (b *binder) resolveRealServer(vs *VirtualServer, rs *RealServer) {
+	g := &b.cfg.Global
+	given := b.given[rs]
+	rows := b.sections["virtual_server.real_server"].rows
+	if rs.Weight < 0 {
+		rs.Weight = vs.Weight
+	}
+	if rs.LVSMethod.Kind == "" {
+		rs.LVSMethod = vs.LVSMethod
+	}
+	if !given.has(rows["inhibit_on_failure"]) {
+		rs.InhibitOnFailure = vs.InhibitOnFailure
+	}
+	if !given.has(rows["alpha"]) {
+		rs.Alpha = vs.Alpha
+	}
+	if !given.has(rows["smtp_alert"]) {
+		rs.SMTPAlert = alert(g.SMTPAlertChecker, g.SMTPAlert, true)
+	}
+	if rs.VirtualHost == "" {
+		rs.VirtualHost = vs.VirtualHost
+	}
+	if rs.Retry < 0 {
+		rs.Retry = vs.Retry
+	}
+	for _, t := range []struct{ to, from *time.Duration }{
+		{&rs.DelayBeforeRetry, &vs.DelayBeforeRetry}, {&rs.Warmup, &vs.Warmup},
+		{&rs.ConnectTimeout, &vs.ConnectTimeout}, {&rs.DelayLoop, &vs.DelayLoop},
+	} {
+		if *t.to == unsetTime {
+			*t.to = *t.from
+		}
+	}
+	kept := rs.Checkers[:0]
+	for _, k := range rs.Checkers {
+		b.resolveChecker(rs, k)
+		if b.completeChecker(k) {
+			kept = append(kept, k)
+		}
+	}
+	rs.Checkers = kept
+}
+
+// resolveChecker inherits from the real server; what nobody gave follows from
+// the type.
+func (b *binder) resolveChecker(rs *RealServer, k *Checker) {
+	b.resolveConnect(rs, &k.ConnectOptions)
+	if k.DelayLoop == unsetTime {
+		k.DelayLoop = rs.DelayLoop
+	}
+	if k.Retry < 0 {
+		k.Retry = rs.Retry
+	}
+	if k.Retry < 0 {
+		switch k.Retry = 1; k.Type {
+		case DNSCheck:
+			k.Retry = 3
+		case MiscCheck, BFDCheck, FileCheck:
+			k.Retry = 0
+		}
+	}
+	if k.DelayBeforeRetry == unsetTime {
+		k.DelayBeforeRetry = rs.DelayBeforeRetry
+	}
+	if k.DelayBeforeRetry == unsetTime {
+		switch k.DelayBeforeRetry = time.Second; k.Type {
+		case HTTPGet, SSLGet:
+			k.DelayBeforeRetry = 3 * time.Second
+		case DNSCheck:
+			k.DelayBeforeRetry = k.DelayLoop
+		}
+	}
+	if k.Warmup == unsetTime {
+		k.Warmup = rs.Warmup
+	}
+	if k.Warmup == unsetTime {
+		k.Warmup = k.DelayLoop
+	}
+	given := b.given[k]
+	rows := b.sections["virtual_server.real_server."+k.Type].rows
+	if r := rows["alpha"]; r == nil || !given.has(r) {
+		k.Alpha = rs.Alpha
+	}
+	if r := rows["log_all_failures"]; r == nil || !given.has(r) {
+		k.LogAllFailures = b.cfg.Global.CheckerLogAllFailures
+	}
+	switch {
+	case k.HTTP != nil:
+		resolveHTTP(rs, k.HTTP)
+	case k.Misc != nil && k.Misc.Timeout == unsetTime:
+		k.Misc.Timeout = k.DelayLoop
+	case k.SMTP != nil:
+		for _, h := range b.hosts[k] {
+			if h.ConnectTimeout == unsetTime {
+				h.ConnectTimeout = k.ConnectTimeout
+			}
+			b.resolveConnect(rs, &h.ConnectOptions)
+			k.SMTP.Hosts = append(k.SMTP.Hosts, h.ConnectOptions)
+		}
+	case k.File != nil:
+		b.resolveFileCheck(k, given)
+	}
+}
+
+func (b *binder) resolveConnect(rs *RealServer, o *ConnectOptions) {
+	if !o.ConnectIP.IsValid() {
+		o.ConnectIP = rs.Address
+	}
+	if o.ConnectPort == 0 {
+		o.ConnectPort = rs.Port
+	}
+	if o.ConnectTimeout == unsetTime {
+		o.ConnectTimeout = rs.ConnectTimeout
+	}
+}
+
+func resolveHTTP(rs *RealServer, h *HTTPGetOptions) {
+	if h.VirtualHost == "" {
+		h.VirtualHost = rs.VirtualHost
+	}
+	for i := range h.URLs {
+		u := &h.URLs[i]
+		if u.VirtualHost == "" {
+			u.VirtualHost = h.VirtualHost
+		}
+		if len(u.StatusCode) == 0 {
+			u.StatusCode = []StatusRange{{200, 299}}
+		}
+		u.TLSCompliant = u.TLSCompliant || h.TLSCompliant
+	}
+}
+
+// resolveFileCheck takes the weight of the track_file when it has none.
+func (b *binder) resolveFileCheck(k *Checker, given *given) {
+	f, _ := b.defined[trackKey{"file", k.File.Name}].(*TrackFile)
+	if f != nil && !given.has(b.sections["virtual_server.real_server.FILE_CHECK"].rows["weight"]) {
+		k.File.Weight, k.File.Reverse = f.Weight, f.Reverse
+	}
+}
+
+// completeChecker drops checkers that have nothing to check.
+func (b *binder) completeChecker(k *Checker) bool {
+	why := ""
+	switch k.Type {
+	case HTTPGet, SSLGet:
+		if len(k.HTTP.URLs) == 0 {
+			why = "it has no url"
+		}
+	case MiscCheck:
+		if len(k.Misc.Script.Argv) == 0 {
+			why = "it has no misc_path that can run"
+		}
+	case FileCheck:
+		if b.defined[trackKey{"file", k.File.Name}] == nil {
+			why = "there is no track_file called \"" + printable(k.File.Name) + "\""
+		}
+	case BFDCheck:
+		if b.defined[trackKey{"bfd", k.BFD}] == nil {
+			why = "there is no bfd_instance called \"" + printable(k.BFD) + "\""
+		}
+	}
+	if why != "" {
+		b.add(k.Pos, nil, Warning, k.Type, "%s; the checker is removed", why)
+	}
+	return why == ""
+}
