@@ -18,3 +18,12 @@ type Connect struct {
 }
 
 func (c Connect) timeout() time.Duration { return cmp.Or(c.Timeout, DefaultConnectTimeout) }
+
+// unzoned turns the zone of an address, as in fe80::1%eth0, into bind_if. Package
+// net would look the zone up in a cache that outlives a recreated interface.
+func (c Connect) unzoned() Connect {
+	c.BindIf = cmp.Or(c.BindIf, c.Addr.Addr().Zone(), c.BindAddr.Zone())
+	c.Addr = netip.AddrPortFrom(c.Addr.Addr().WithZone(""), c.Addr.Port())
+	c.BindAddr = c.BindAddr.WithZone("")
+	return c
+}

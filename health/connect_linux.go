@@ -17,6 +17,7 @@ import (
 func (c Connect) dial(ctx context.Context, network string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout())
 	defer cancel()
+	c = c.unzoned()
 	d := net.Dialer{KeepAlive: -1, ControlContext: c.control}
 	bind := netip.AddrPortFrom(c.BindAddr, c.BindPort)
 	if !bind.Addr().IsValid() && bind.Port() != 0 {

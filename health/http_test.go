@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -279,6 +280,20 @@ func TestSSL(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestSSLClientCertificate(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, len(r.TLS.PeerCertificates))
+	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	s.StartTLS()
+	defer s.Close()
+	c := HTTPConfig{Connect: Connect{Addr: addrOf(s.Listener)}, TLS: true, URLs: []URL{{Digest: digest("1")}}}
+	wantResult(t, check(t, newHTTP(t, c)), false, "tls: ")
+	c.Certificate = &s.TLS.Certificates[0]
+	wantResult(t, check(t, newHTTP(t, c)), true, "")
 }
 
 func TestSSLFaults(t *testing.T) {

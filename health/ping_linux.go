@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"time"
@@ -115,7 +114,7 @@ func (p *Ping) open() (socket *os.File, raw bool, err error) {
 
 // prepare sets options, the source and the peer.
 func (p *Ping) prepare(fd int) error {
-	c := p.connect
+	c := p.connect.unzoned()
 	c.BindPort = 0
 	if err := errors.Join(c.setOptions(fd), reportErrors(fd, p.v6())); err != nil {
 		return err
@@ -138,11 +137,7 @@ func sockaddr(a netip.Addr) unix.Sockaddr {
 	if a = a.Unmap(); a.Is4() {
 		return &unix.SockaddrInet4{Addr: a.As4()}
 	}
-	s := &unix.SockaddrInet6{Addr: a.As16()}
-	if i, err := net.InterfaceByName(a.Zone()); err == nil {
-		s.ZoneId = uint32(i.Index)
-	}
-	return s
+	return &unix.SockaddrInet6{Addr: a.As16()}
 }
 
 // cause removes the path that package os puts before an error.

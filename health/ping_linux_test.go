@@ -31,7 +31,7 @@ func TestPingFrom(t *testing.T) {
 // On a network: a host that answers, one that is cut off, one that never was.
 func TestOnANetwork(t *testing.T) {
 	l := labtest.New(t, "health")
-	lb := labtest.Host(t, l, "lb", "10.9.0.1/24", "fd09::1/64")
+	lb := labtest.Host(t, l, "lb", "10.9.0.1/24", "fd09::1/64", "fe80::98/64")
 	rs := labtest.Host(t, l, "rs", "10.9.0.2/24", "fd09::2/64")
 	from := func(c Checker) Result {
 		var r Result
@@ -72,6 +72,20 @@ func TestOnANetwork(t *testing.T) {
 	// A neighbour that does not answer ARP is an error after about 3 s.
 	wantResult(t, from(udp(to(nobody, 6*time.Second))), false, "no route to host")
 	wantResult(t, from(NewTCP(to("10.8.0.1:80", time.Second))), false, "network is unreachable")
+
+	// A link-local server is found by bind_if, or by the zone of its address.
+	if _, err := labtest.Host(t, l, "local", "fe80::99/64").Serve("[::]:80"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []Connect{
+		{Addr: netip.MustParseAddrPort("[fe80::99]:80"), BindIf: "eth0"},
+		{Addr: netip.MustParseAddrPort("[fe80::99%eth0]:80")},
+		{Addr: netip.MustParseAddrPort("[fe80::99]:80"), BindAddr: netip.MustParseAddr("fe80::98%eth0")},
+	} {
+		h := newHTTP(t, HTTPConfig{Connect: c, URLs: []URL{{}}})
+		wantResult(t, from(h), true, "status 200")
+		wantResult(t, from(NewPing(c)), true, "echo reply")
+	}
 
 	if err := rs.Isolate(); err != nil {
 		t.Fatal(err)

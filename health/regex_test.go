@@ -1,6 +1,9 @@
 package health
 
 import (
+	"errors"
+	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -47,7 +50,7 @@ func TestBodyRegex(t *testing.T) {
 		{pattern: "aa", body: "aaxxaa", min: 1, max: 3, want: false},
 		{pattern: "aa", body: "aaxxaa", min: 1, max: 4, want: true},
 	} {
-		name := test.pattern + " " + test.options + " in " + test.body
+		name := fmt.Sprintf("%s %s in %q", test.pattern, test.options, test.body)
 		t.Run(name, func(t *testing.T) {
 			b, err := newBodyRegex(URL{Regex: test.pattern, RegexOpts: strings.Fields(test.options), MinOffset: test.min, MaxOffset: test.max})
 			if err != nil {
@@ -56,6 +59,9 @@ func TestBodyRegex(t *testing.T) {
 			got, err := b.match(iotest.HalfReader(strings.NewReader(test.body)))
 			if err != nil || got != test.want {
 				t.Errorf("got %v, %v; want %v", got, err, test.want)
+			}
+			if like, ok := perl(t, test.pattern, test.options, test.body); ok && test.min+test.max == 0 && like != test.want {
+				t.Errorf("perl says %v", like)
 			}
 		})
 	}
@@ -77,4 +83,28 @@ func TestBodyRegexRefuses(t *testing.T) {
 			t.Errorf("%q %q: %v, want %q", test.pattern, test.option, err, test.words)
 		}
 	}
+}
+
+// perl asks Perl, after which PCRE is made, whether a pattern matches; ok is
+// false when Perl is missing or has no such option.
+func perl(t *testing.T, pattern, options, body string) (matches, ok bool) {
+	letters := ""
+	for o := range strings.FieldsSeq(options) {
+		letter := map[string]string{"caseless": "i", "multiline": "m", "dotall": "s"}[optionName(o)]
+		if letter == "" {
+			return false, false
+		}
+		letters += letter
+	}
+	path, err := exec.LookPath("perl")
+	if err != nil {
+		return false, false
+	}
+	c := exec.CommandContext(t.Context(), path, "-0777", "-e", `$_ = <STDIN>; exit(m/(?`+letters+`)$ARGV[0]/ ? 0 : 9)`, pattern)
+	c.Stdin = strings.NewReader(body)
+	var exit *exec.ExitError
+	if err := c.Run(); err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 9) {
+		t.Fatalf("perl: %v", err)
+	}
+	return c.ProcessState.ExitCode() == 0, true
 }

@@ -81,11 +81,13 @@ type Set struct {
 
 	mu           sync.Mutex
 	ctx          context.Context // nil before Run
+	stopped      bool            // Run is over: nothing starts any more
 	running      sync.WaitGroup
 	loaded       bool // Update was called
 	entries      map[ID]*entry
 	servers      map[ServerID][]*entry // the same, by server and index
 	suspended    map[string]bool       // by service
+	complained   time.Time             // when a probe that was not possible was last logged
 	onTransition func(Transition)
 	pending      []Transition // in order, not yet delivered
 }
@@ -94,7 +96,7 @@ type Set struct {
 type SetOption func(*Set)
 
 // WithRand sets the source of random numbers in [0,1) that spreads the first
-// probes; the default is math/rand/v2.
+// probes; many goroutines call it at once. The default is math/rand/v2.
 func WithRand(f func() float64) SetOption { return func(s *Set) { s.rand = f } }
 
 // WithLogger sets the logger; the default is slog.Default.
@@ -136,7 +138,8 @@ func (s *Set) Run(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	<-ctx.Done()
-	s.mu.Lock() // an Update under way has launched what it launches
+	s.mu.Lock()
+	s.stopped = true
 	s.mu.Unlock()
 	s.running.Wait()
 	return nil
@@ -250,6 +253,10 @@ func (e *entry) record(r report) {
 	}
 }
 
+// complainEvery keeps a host that is out of descriptors from a line in the log
+// for every probe of every checker.
+const complainEvery = 10 * time.Second
+
 func (s *Set) logResult(e *entry, r report) {
 	attrs := []any{"service", e.spec.ID.Service, "real_server", e.spec.ID.Server,
 		"checker", e.status.Checker, "reason", r.result.Reason}
@@ -258,7 +265,8 @@ func (s *Set) logResult(e *entry, r report) {
 		s.log.Info("checker up", attrs...)
 	case r.changed:
 		s.log.Warn("checker down", attrs...)
-	case r.result.Inconclusive:
+	case r.result.Inconclusive && r.at.Sub(s.complained) >= complainEvery:
+		s.complained = r.at
 		s.log.Error("probe not possible", attrs...)
 	case !r.result.OK && e.spec.LogFailures:
 		s.log.Info("probe failed", attrs...)

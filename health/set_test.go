@@ -1,17 +1,20 @@
 package health
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // switched is a checker that passes while its switch is on.
@@ -241,50 +244,88 @@ func TestListenerMayUseTheSet(t *testing.T) {
 	})
 }
 
-func TestCollector(t *testing.T) {
-	inBubble(t, func(t *testing.T, s *Set, heard *[]string) {
-		a := &fake{name: "HTTP_GET http://10.0.0.1:80/", limit: time.Second, check: func(context.Context) Result {
-			time.Sleep(250 * time.Millisecond)
-			return passed
-		}}
-		n := 0
-		b := &fake{name: "TCP_CHECK 10.0.0.1:80", limit: time.Second, check: func(context.Context) Result {
-			if n++; n == 2 {
-				return Result{Inconclusive: true, Reason: "no descriptors"}
+// What is logged: transitions, each failure only where asked for, and a host
+// that cannot probe once in a while.
+func TestLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		s := NewSet(WithRand(func() float64 { return 0 }), WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		quiet, loud, stuck := &switched{name: "QUIET"}, &switched{name: "LOUD"}, &fake{name: "STUCK", limit: time.Second}
+		stuck.check = func(context.Context) Result { return Result{Inconclusive: true, Reason: "no descriptors"} }
+		specs := []Spec{spec(quiet, 0, "a"), spec(loud, 1, "b"), spec(stuck, 2, "c")}
+		specs[1].LogFailures = true
+		s.Update(specs)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Run(ctx) }()
+		after(time.Second / 2)
+		quiet.broken.Store(true)
+		loud.broken.Store(true)
+		after(4 * time.Second)
+		quiet.broken.Store(false)
+		after(10 * time.Second)
+		cancel()
+		<-done
+		for line, want := range map[string]int{
+			`checker=QUIET reason="QUIET is off"`:                                                1,
+			`msg="checker down" service=192.0.2.10:80/tcp real_server=10.0.0.1:80 checker=QUIET`: 1,
+			`msg="checker up" service=192.0.2.10:80/tcp real_server=10.0.0.1:80 checker=QUIET`:   1,
+			`msg="checker down" service=192.0.2.10:80/tcp real_server=10.0.0.1:80 checker=LOUD`:  1,
+			`msg="probe failed" service=192.0.2.10:80/tcp real_server=10.0.0.1:80 checker=LOUD`:  13,
+			`msg="probe not possible"`: 2,
+		} {
+			if n := strings.Count(log.String(), line); n != want {
+				t.Errorf("%d lines with %s, want %d:\n%s", n, line, want, log.String())
 			}
-			return failed
-		}}
-		s.Update([]Spec{spec(a, 0, "a"), spec(b, 1, "b")})
-		after(2400 * time.Millisecond)
-		want := `
-# HELP xvip_check_duration_seconds Time that probes took.
-# TYPE xvip_check_duration_seconds summary
-xvip_check_duration_seconds_sum{checker="HTTP_GET",real_server="10.0.0.1:80",service="192.0.2.10:80/tcp"} 0.5
-xvip_check_duration_seconds_count{checker="HTTP_GET",real_server="10.0.0.1:80",service="192.0.2.10:80/tcp"} 2
-xvip_check_duration_seconds_sum{checker="TCP_CHECK#1",real_server="10.0.0.1:80",service="192.0.2.10:80/tcp"} 0
-xvip_check_duration_seconds_count{checker="TCP_CHECK#1",real_server="10.0.0.1:80",service="192.0.2.10:80/tcp"} 3
-# HELP xvip_check_transitions_total Changes of xvip_check_up.
-# TYPE xvip_check_transitions_total counter
-xvip_check_transitions_total{checker="HTTP_GET",real_server="10.0.0.1:80",service="192.0.2.10:80/tcp"} 0
-xvip_check_transitions_total{checker="TCP_CHECK#1",real_server="10.0.0.1:80",service="192.0.2.10:80/tcp"} 1
-# HELP xvip_check_up Whether the checker holds its real server for up (1) or down (0).
-# TYPE xvip_check_up gauge
-xvip_check_up{checker="HTTP_GET",real_server="10.0.0.1:80",service="192.0.2.10:80/tcp"} 1
-xvip_check_up{checker="TCP_CHECK#1",real_server="10.0.0.1:80",service="192.0.2.10:80/tcp"} 0
-# HELP xvip_checks_total Probes by result: passed, failed, or impossible for a reason of this host.
-# TYPE xvip_checks_total counter
-xvip_checks_total{checker="HTTP_GET",real_server="10.0.0.1:80",result="failed",service="192.0.2.10:80/tcp"} 0
-xvip_checks_total{checker="HTTP_GET",real_server="10.0.0.1:80",result="impossible",service="192.0.2.10:80/tcp"} 0
-xvip_checks_total{checker="HTTP_GET",real_server="10.0.0.1:80",result="passed",service="192.0.2.10:80/tcp"} 2
-xvip_checks_total{checker="TCP_CHECK#1",real_server="10.0.0.1:80",result="failed",service="192.0.2.10:80/tcp"} 2
-xvip_checks_total{checker="TCP_CHECK#1",real_server="10.0.0.1:80",result="impossible",service="192.0.2.10:80/tcp"} 1
-xvip_checks_total{checker="TCP_CHECK#1",real_server="10.0.0.1:80",result="passed",service="192.0.2.10:80/tcp"} 0
-`
-		if err := testutil.CollectAndCompare(s.Collector(), strings.NewReader(want)); err != nil {
-			t.Error(err)
-		}
-		if problems, err := testutil.CollectAndLint(s.Collector()); err != nil || len(problems) > 0 {
-			t.Errorf("lint: %v %v", problems, err)
 		}
 	})
+}
+
+// Ten thousand checkers: the first probes are spread over the warmup, and the
+// delays hold.
+func TestManyCheckers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, loop = 10_000, 10 * time.Second
+		begin := time.Now()
+		starts := make([][]time.Duration, n)
+		specs := make([]Spec, n)
+		for i := range specs {
+			specs[i] = Spec{
+				ID:          ID{ServerID{"s", fmt.Sprint(i)}, 0},
+				Fingerprint: "x",
+				Timing:      Timing{DelayLoop: loop, Warmup: loop},
+				Checker: &fake{name: "FAKE", limit: time.Second, check: func(context.Context) Result {
+					starts[i] = append(starts[i], time.Since(begin))
+					return passed
+				}},
+			}
+		}
+		random := rand.New(rand.NewPCG(1, 2))
+		s := NewSet(WithRand(locked(random.Float64)), WithLogger(slog.New(slog.DiscardHandler)))
+		s.Update(specs)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*loop)
+		defer cancel()
+		if err := s.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		perSlot := make([]int, 100)
+		for i, list := range starts {
+			if len(list) != 3 || list[0] >= loop || list[1] != list[0]+loop || list[2] != list[1]+loop {
+				t.Fatalf("checker %d probed at %v", i, list)
+			}
+			perSlot[list[0]*100/loop]++
+		}
+		if least, most := slices.Min(perSlot), slices.Max(perSlot); least < 50 || most > 150 {
+			t.Errorf("a hundredth of the warmup sees between %d and %d first probes, want about 100", least, most)
+		}
+	})
+}
+
+func locked(f func() float64) func() float64 {
+	var mu sync.Mutex
+	return func() float64 {
+		mu.Lock()
+		defer mu.Unlock()
+		return f()
+	}
 }

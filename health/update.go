@@ -110,7 +110,7 @@ func (s *Set) start(spec Spec, before *entry) *entry {
 	e.monitor = newMonitor(spec.Checker, st, s.rand, func(r report) { s.report(e, r) })
 	e.monitor.suspend(s.suspended[spec.ID.Service])
 	e.status.Suspended = s.suspended[spec.ID.Service]
-	if s.ctx != nil && s.ctx.Err() == nil {
+	if s.ctx != nil && !s.stopped {
 		s.launch(e)
 	}
 	return e
