@@ -194,6 +194,9 @@ func (st *ServerState) add(c Status) {
 	if !c.Up && st.Up {
 		st.Up = false
 		st.Reason = cmp.Or(c.Result.Reason, "no check has passed yet")
+		if c.Result.OK {
+			st.Reason = "coming up: " + c.Result.Reason + ", other urls have yet to pass"
+		}
 	}
 	st.Weight += c.Weight
 }

@@ -100,6 +100,39 @@ func TestServerIsUpOnlyIfAllItsCheckersAre(t *testing.T) {
 	})
 }
 
+func TestServerThatComesUpInParts(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *Set, heard *[]string) {
+		n := 0
+		c := &fake{name: "HTTP_GET", limit: time.Second, check: func(context.Context) Result {
+			n++
+			return Result{OK: true, Reason: "GET /a: status 200", Partial: n < 2}
+		}}
+		alpha := spec(c, 0, "a")
+		alpha.Timing.Alpha = true
+		s.Update([]Spec{alpha})
+		after(time.Second / 2)
+		for _, want := range []ServerState{
+			{Reason: "coming up: GET /a: status 200, other urls have yet to pass"},
+			{Up: true},
+		} {
+			if got := s.Servers()[server]; got != want {
+				t.Errorf("server is %+v, want %+v", got, want)
+			}
+			after(time.Second)
+		}
+	})
+}
+
+func TestAlphaServerBeforeItsFirstProbe(t *testing.T) {
+	s := NewSet()
+	alpha := spec(&switched{name: "A"}, 0, "a")
+	alpha.Timing.Alpha = true
+	s.Update([]Spec{alpha})
+	if got := s.Servers()[server]; got != (ServerState{Reason: "no check has passed yet"}) {
+		t.Errorf("server is %+v", got)
+	}
+}
+
 func TestWeightOffsetsAddUp(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *Set, heard *[]string) {
 		a, b := &switched{name: "A"}, &switched{name: "B"}
