@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -240,10 +239,16 @@ func TestProcessesDieWithTheLab(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inside := func() []string { return processesIn(t, h.Namespace()) }
+	inside := func() []int {
+		pids, err := h.Pids()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pids
+	}
 	labtest.Eventually(t, 5*second, "three processes", func() error {
 		if got := inside(); len(got) != 3 {
-			return fmt.Errorf("%q", got)
+			return fmt.Errorf("%v", got)
 		}
 		return nil
 	})
@@ -256,8 +261,8 @@ func TestProcessesDieWithTheLab(t *testing.T) {
 	}
 	labtest.Eventually(t, 5*second, "all gone", func() error {
 		for _, pid := range pids {
-			if b, err := os.ReadFile(filepath.Join("/proc", pid, "stat")); err == nil && !strings.Contains(string(b), ") Z ") {
-				return fmt.Errorf("process %s lives", pid)
+			if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && !strings.Contains(string(b), ") Z ") {
+				return fmt.Errorf("process %d lives", pid)
 			}
 		}
 		return nil
@@ -267,27 +272,6 @@ func TestProcessesDieWithTheLab(t *testing.T) {
 			t.Errorf("%s is left: %v", path, err)
 		}
 	}
-}
-
-func processesIn(t *testing.T, ns string) []string {
-	t.Helper()
-	var want unix.Stat_t
-	if err := unix.Stat("/run/netns/"+ns, &want); err != nil {
-		t.Fatal(err)
-	}
-	links, err := filepath.Glob("/proc/[0-9]*/ns/net")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var pids []string
-	for _, link := range links {
-		var st unix.Stat_t
-		pid := strings.Split(link, "/")[2]
-		if pid != strconv.Itoa(os.Getpid()) && unix.Stat(link, &st) == nil && st.Ino == want.Ino {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }
 
 func TestRunAndStop(t *testing.T) {

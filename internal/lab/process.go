@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -103,6 +104,9 @@ func (h *Host) Run(ctx context.Context, argv ...string) (string, error) {
 	}
 	return out.String(), nil
 }
+
+// Pids lists the processes on the host, whoever started them.
+func (h *Host) Pids() ([]int, error) { return pidsInside(filepath.Join(netnsDir, h.ns.name)) }
 
 // Pid is the process's number.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }

@@ -91,31 +91,40 @@ func removeNamespaces(prefix string) error {
 // children into groups of their own, which the group of the first one does not
 // reach; the namespace is ours alone, so is all that runs in it.
 func killInside(path string) error {
+	pids, err := pidsInside(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, pid := range pids {
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("kill process %d in %q: %w", pid, path, err)
+		}
+	}
+	return err
+}
+
+// pidsInside lists the processes in the namespace mounted on path, without
+// ourselves.
+func pidsInside(path string) ([]int, error) {
 	var ns unix.Stat_t
 	if err := unix.Stat(path, &ns); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		return fmt.Errorf("read namespace %q: %w", path, err)
+		return nil, fmt.Errorf("read namespace %q: %w", path, err)
 	}
 	procs, err := filepath.Glob("/proc/[0-9]*/ns/net")
 	if err != nil {
-		return err
+		return nil, err
 	}
+	var pids []int
 	for _, p := range procs {
 		var st unix.Stat_t
 		if unix.Stat(p, &st) != nil || st.Ino != ns.Ino || st.Dev != ns.Dev {
 			continue
 		}
-		pid, err := strconv.Atoi(strings.Split(p, "/")[2])
-		if err != nil || pid == os.Getpid() {
-			continue
-		}
-		if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("kill process %d in %q: %w", pid, path, err)
+		if pid, err := strconv.Atoi(strings.Split(p, "/")[2]); err == nil && pid != os.Getpid() {
+			pids = append(pids, pid)
 		}
 	}
-	return nil
+	return pids, nil
 }
 
 // guard is a process that outlives ours and removes the lab when we are gone:
