@@ -30,7 +30,13 @@ func (c Connect) dial(ctx context.Context, network string) (net.Conn, error) {
 			d.LocalAddr = net.TCPAddrFromAddrPort(bind)
 		}
 	}
-	return d.DialContext(ctx, network, c.Addr.String())
+	conn, err := d.DialContext(ctx, network, c.Addr.String())
+	if tcp, ok := conn.(*net.TCPConn); ok && c.BindPort != 0 {
+		// A close by RST leaves no TIME-WAIT, in which the next probe from the
+		// same port could not connect for a minute.
+		tcp.SetLinger(0)
+	}
+	return conn, err
 }
 
 // control sets what must be set before bind and connect.
@@ -61,7 +67,7 @@ func (c Connect) setOptions(fd int) error {
 		}
 	}
 	if c.BindPort != 0 {
-		// The last probe's connection may still be in TIME-WAIT.
+		// Connections of others from that port may be in TIME-WAIT.
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 			return &optionError{"bind_port", err}
 		}
