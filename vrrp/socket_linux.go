@@ -116,13 +116,13 @@ func (c *multicastConn) Receive() (Packet, error) {
 func (c *multicastConn) Pending() (Packet, bool) {
 	b := make([]byte, maxPacket)
 	n := 0
-	err := c.raw.Read(func(fd uintptr) bool {
+	// Control, not Read: Read waits for the goroutine that is in Receive.
+	err := c.raw.Control(func(fd uintptr) {
 		var err error
 		n, _, err = unix.Recvfrom(int(fd), b, unix.MSG_DONTWAIT)
 		if err != nil {
 			n = 0
 		}
-		return true
 	})
 	if err != nil || n < 20 {
 		return Packet{}, false
