@@ -100,7 +100,8 @@ func (m *LinkMonitor) Watch(name string, fn func(LinkState)) (stop func()) {
 }
 
 // AddressLost gives a channel that receives after an address has been removed
-// from any interface, or after messages were lost, until stop is called.
+// from any interface, a link has changed, or messages were lost, until stop is
+// called: what is held has to be looked at again.
 func (m *LinkMonitor) AddressLost() (lost <-chan struct{}, stop func()) {
 	c := make(chan struct{}, 1)
 	m.mu.Lock()
@@ -256,7 +257,7 @@ func (m *LinkMonitor) follow(ctx context.Context, links <-chan netlink.LinkUpdat
 type batch struct {
 	table *linkTable
 	names []string
-	lost  bool // an address is gone
+	lost  bool // an address may be gone, or what hangs on a link
 }
 
 // more takes one more message if there is one. A closed channel gives none: the
@@ -283,9 +284,9 @@ func (b *batch) link(u *netlink.LinkUpdate) {
 	if u == nil || u.Family == unix.AF_BRIDGE {
 		return
 	}
+	b.lost = true // a link that goes down takes routes and addresses with it
 	if u.Header.Type == unix.RTM_DELLINK {
 		b.names = append(b.names, b.table.deleteLink(int(u.Index))...)
-		b.lost = true
 		return
 	}
 	b.names = append(b.names, b.table.setLink(linkState(u.Link))...)

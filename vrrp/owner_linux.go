@@ -23,17 +23,20 @@ const forever = 0xffffffff
 const guardPause = 50 * time.Millisecond
 
 // AddressOwner puts the virtual addresses of one virtual router on their
-// interfaces and takes them away. Every address in its list is its own, also
-// one that was there before: an earlier life of the daemon may have left it.
+// interfaces, and the routes and rules that go with them into the kernel, and
+// takes them away. All in its lists are its own, also what was there before: an
+// earlier life of the daemon may have left it. One that is held from start to
+// end carries static addresses, routes and rules.
 // Its methods may be called from any goroutine; none lists kernel tables
 // except Leftovers.
 type AddressOwner struct {
 	nl  *Netlink
 	log *slog.Logger
 
-	mu    sync.Mutex
-	addrs []VirtualAddress
-	held  bool // Take was called after the last Release
+	mu      sync.Mutex
+	addrs   []VirtualAddress
+	routing Routing
+	held    bool // Take was called after the last Release
 }
 
 // NewAddressOwner prepares the owner of addrs; nothing is added yet.
@@ -48,25 +51,26 @@ func (o *AddressOwner) Addresses() []VirtualAddress {
 	return slices.Clone(o.addrs)
 }
 
-// Take adds the addresses that are missing. It tries all of them and gives the
-// joined errors; it may be called again.
+// Take adds the addresses, then the routes and rules, that are missing. It tries
+// all of them and gives the joined errors; it may be called again.
 func (o *AddressOwner) Take(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.held = true
 	_, err := o.add(ctx, o.addrs)
-	return err
+	return errors.Join(err, o.addRouting(ctx, o.routing))
 }
 
-// Release removes the addresses that are present. It tries all of them, also
+// Release removes what is present, the rules first. It tries all of it, also
 // when ctx has ended: an address that stays is a second master.
 func (o *AddressOwner) Release(context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.held = false
+	err := o.removeRouting(o.routing)
 	list := slices.Clone(o.addrs)
 	slices.Reverse(list)
-	return o.remove(list)
+	return errors.Join(err, o.remove(list))
 }
 
 // SetAddresses replaces the list. While the addresses are held, those that left
@@ -87,11 +91,16 @@ func (o *AddressOwner) SetAddresses(ctx context.Context, addrs []VirtualAddress)
 		add = o.addrs
 	}
 	added, addErr := o.add(ctx, add)
-	return added, errors.Join(err, addErr)
+	err = errors.Join(err, addErr)
+	if len(remove) > 0 {
+		err = errors.Join(err, o.addRouting(ctx, o.routing)) // routes go with their source address
+	}
+	return added, err
 }
 
 // Restore adds held addresses that somebody else has removed, as present tells,
-// and returns them. Addresses with NoTrack are left alone.
+// and returns them. Held routes and rules that are missing are added too: they
+// go with an address or an interface. What has NoTrack is left alone.
 func (o *AddressOwner) Restore(ctx context.Context, present func(device string, p netip.Prefix) bool) ([]VirtualAddress, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -108,7 +117,7 @@ func (o *AddressOwner) Restore(ctx context.Context, present func(device string, 
 	for _, a := range added {
 		o.log.Warn("virtual address was removed by somebody else, put back", "address", a.Prefix, "interface", a.Device)
 	}
-	return added, err
+	return added, errors.Join(err, o.addRouting(ctx, o.routing.tracked()))
 }
 
 // Guard puts held addresses back that somebody removes, until ctx ends, and
