@@ -122,6 +122,10 @@ func (b *binder) command(c *call) (*Script, bool) {
 	if hint := placeholder(argv[0]); hint != "" && strings.Contains(argv[0], ">") {
 		b.warnAt(c, "%q is no command%s", printable(argv[0]), hint)
 	}
+	if slices.ContainsFunc(argv, andOr) {
+		s.Argv = []string{"/bin/sh", "-c", strings.Clone(parts[0])}
+		b.warnAt(c, "the command has && or ||, so /bin/sh runs it; keepalived gives these words to %q as arguments", printable(argv[0]))
+	}
 	if len(parts) > 1 {
 		s.User, s.Group = userGroup(parts[1:])
 	}
@@ -133,6 +137,10 @@ func (b *binder) command(c *call) (*Script, bool) {
 	}
 	return s, true
 }
+
+// andOr tells a word that is an operator of the shell. No program means it as
+// an argument, and whoever writes it means the shell.
+func andOr(word string) bool { return word == "&&" || word == "||" }
 
 func cloneAll(list []string) []string {
 	out := make([]string, len(list))
