@@ -19,6 +19,7 @@ const (
 // TestElectionWithKeepalived has the example pair with Debian's keepalived on
 // one side, both ways round: election, clean stop, return, and death.
 func TestElectionWithKeepalived(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name          string
 		first, second string // who runs lvs-dr-master.conf, who lvs-dr-backup.conf
