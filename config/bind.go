@@ -137,7 +137,11 @@ func (b *binder) apply(c *call, sec *section) {
 		if got > 0 {
 			what = fmt.Sprintf("%d of %d arguments are missing", r.args.need-got, r.args.need)
 		}
-		b.fail(c, "%s; expected %s", what, r.usage())
+		if r.lax {
+			b.warnAt(c, "%s; expected %s; the line is ignored", what, r.usage())
+		} else {
+			b.fail(c, "%s; expected %s", what, r.usage())
+		}
 		b.skipStrayBlock(c)
 		return
 	}

@@ -48,8 +48,8 @@ func (b *binder) prefix(c *call, w word) (netip.Prefix, bool) {
 	n := uint64(a.BitLen())
 	if has {
 		if n, err = strconv.ParseUint(length, 10, 8); err != nil || int(n) > a.BitLen() {
-			b.warn(c, w, "bad prefix length in %q; expected 0 to %d; the line is ignored", printable(w.text), a.BitLen())
-			return netip.Prefix{}, false
+			b.warn(c, w, "bad prefix length in %q; expected 0 to %d; %[2]d is used", printable(w.text), a.BitLen())
+			n = uint64(a.BitLen())
 		}
 	}
 	return netip.PrefixFrom(a, int(n)), true
@@ -76,8 +76,8 @@ func (b *binder) addressOption(c *call, a *VirtualIPAddress, w []word, static bo
 	case "label":
 		a.Label = strings.Clone(val.text)
 		if len(a.Label) > maxInterface {
-			b.warn(c, val, "label %q is too long; expected at most %d characters; it is ignored", printable(val.text), maxInterface)
-			a.Label = ""
+			b.warn(c, val, "label %q is too long; expected at most %d characters; the address is ignored", printable(val.text), maxInterface)
+			ok = false
 		}
 	case "scope":
 		ok = b.scope(c, val, &a.Scope)

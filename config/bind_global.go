@@ -199,7 +199,7 @@ func (b *binder) fifo(c *call) {
 		if !ok {
 			return
 		}
-		f.UID, f.GID = uid, gid
+		f.User, f.Group, f.UID, f.GID = user, group, uid, gid
 	}
 	f.Pos, f.Path = c.st.pos(), strings.Clone(args[0].text)
 	*field = f
@@ -402,7 +402,7 @@ func (b *binder) garpExtraIf(c *call) {
 		n = 1
 	}
 	if len(args) <= n {
-		b.fail(c, "the time is missing; expected %s", c.row.usage())
+		b.warnAt(c, "the time is missing; expected %s; the line is ignored", c.row.usage())
 		return
 	}
 	d, ok := b.durationIn(c, args[n], 0, 86400, 1e9)

@@ -35,11 +35,11 @@ func (w *words) next() (word, bool) {
 	return first, true
 }
 
-// value is the word after an option; without one the line is reported.
+// value is the word after an option; keepalived does not start without it.
 func (w *words) value(option word) (word, bool) {
 	v, ok := w.next()
 	if !ok {
-		w.b.warn(w.c, option, "%q has no value; the line is ignored", printable(option.text))
+		w.b.add(w.c.st.at(option), w.c.st.from(), Error, w.c.row.word, "%q has no value; expected one, as in ip-route(8) and ip-rule(8)", printable(option.text))
 	}
 	return v, ok
 }

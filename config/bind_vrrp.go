@@ -2,7 +2,6 @@ package config
 
 import (
 	"encoding/hex"
-	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -19,7 +18,8 @@ func (b *binder) name(c *call, exists func(string) bool) (string, bool) {
 	args := c.st.args()
 	if len(args) == 0 {
 		sev := Error
-		if c.row.word == "vrrp_instance" {
+		switch c.row.word {
+		case "vrrp_instance", "vrrp_sync_group", "track_group":
 			sev = Warning
 		}
 		b.add(c.st.pos(), c.st.from(), sev, c.row.word, "the name is missing; expected %s; the block is skipped", c.row.usage())
@@ -398,7 +398,7 @@ func (b *binder) trackItem(c *call) {
 		list: c.field.Addr().Interface().(*[]Track), kind: kind, word: c.row.word, from: c.st.from(),
 		track: Track{Pos: c.st.pos(), Name: strings.Clone(w[0].text)},
 	}
-	t.owner = fmt.Sprint(nameOfOwner(c.obj))
+	t.owner = nameOfOwner(c.obj)
 	limit := 253.0
 	if kind == "file" || kind == "process" {
 		limit = 254
@@ -413,8 +413,8 @@ func (b *binder) trackItem(c *call) {
 			}
 			rest = rest[1+used:]
 		case rest[0].text == "weight":
-			b.fail(c, "the weight of %q is missing; expected %s", printable(w[0].text), c.row.args.syntax)
-			return
+			b.warn(c, rest[0], "the weight of %q is missing; expected %s", printable(w[0].text), c.row.args.syntax)
+			rest = nil
 		default:
 			b.warn(c, rest[0], "%q is not understood; expected %s", printable(rest[0].text), c.row.args.syntax)
 			rest = nil

@@ -8,6 +8,22 @@ import (
 
 func utoa(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 
+// complete says whether an instance has what it cannot be without; keepalived
+// starts without such an instance.
+func (b *binder) complete(v *VRRPInstance) bool {
+	why := ""
+	switch {
+	case v.VirtualRouterID == 0:
+		why = "it has no valid virtual_router_id; expected a number from 1 to 255"
+	case v.Interface == "" && len(v.UnicastPeer) == 0:
+		why = "it has no interface; expected one, or unicast_peer"
+	default:
+		return true
+	}
+	b.add(v.Pos, b.fromOf(v), Warning, "vrrp_instance", "%q is removed: %s", printable(v.Name), why)
+	return false
+}
+
 // check looks for what is wrong between the parts of the configuration.
 func (b *binder) check() {
 	b.checkInterfaces()
@@ -109,12 +125,6 @@ func (b *binder) checkInstance(v *VRRPInstance) {
 	from := b.fromOf(v)
 	warn := func(word, format string, args ...any) {
 		b.add(b.where(v, word, v.Pos), from, Warning, word, format, args...)
-	}
-	if v.VirtualRouterID == 0 {
-		b.add(v.Pos, from, Error, "vrrp_instance", "%q has no valid virtual_router_id; expected a number from 1 to 255", printable(v.Name))
-	}
-	if v.Interface == "" && len(v.UnicastPeer) == 0 {
-		b.add(v.Pos, from, Error, "vrrp_instance", "%q has no interface; expected one, or unicast_peer", printable(v.Name))
 	}
 	if !v.Preempt && v.State == "MASTER" && v.Priority != 255 {
 		warn("nopreempt", "it does not work together with state MASTER and is ignored; use state BACKUP")

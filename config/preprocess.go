@@ -32,6 +32,9 @@ type preprocessor struct {
 	rand   *rand.Rand
 	budget int  // bytes that may still be read or produced
 	dead   bool // a limit was reached: nothing more is given
+	// continued says that the last line read ends with a backslash, also when
+	// that is in a comment.
+	continued bool
 }
 
 func newPreprocessor(fsys fs.FS, opt Options, s *sink) *preprocessor {
@@ -111,6 +114,7 @@ func (p *preprocessor) next() (line, bool) {
 			p.warn(&l, strings.IndexByte(l.text, 0), "", "the line holds a NUL byte and is ignored")
 			continue
 		}
+		p.continued = endsWithBackslash(l.text)
 		l = p.strip(l)
 		if l.text == "" {
 			continue
@@ -232,11 +236,12 @@ func (p *preprocessor) define(l line) bool {
 	value := l.cut(2+n, len(l.text))
 	value = value.trim()
 	var d definition
-	for strings.HasSuffix(value.text, `\`) && !strings.HasSuffix(value.text, `\\`) {
+	for p.continued {
 		d.multi = true
-		value = value.cut(0, len(value.text)-1)
-		if value = value.trim(); value.text != "" {
-			d.lines = append(d.lines, keepText(value))
+		if value.text = strings.TrimSuffix(value.text, `\`); value.text != "" {
+			if value = value.trim(); value.text != "" {
+				d.lines = append(d.lines, keepText(value))
+			}
 		}
 		next, ok := p.raw()
 		if !ok {
@@ -244,6 +249,7 @@ func (p *preprocessor) define(l line) bool {
 			value = line{}
 			break
 		}
+		p.continued = endsWithBackslash(next.text)
 		value = p.strip(next)
 	}
 	if value.text != "" || !d.multi {
@@ -251,6 +257,10 @@ func (p *preprocessor) define(l line) bool {
 	}
 	p.defs[name] = d
 	return true
+}
+
+func endsWithBackslash(s string) bool {
+	return strings.HasSuffix(strings.TrimRight(s, " \t\r\v\f"), `\`)
 }
 
 // keepText drops the frame: a body's frame is where it is used.

@@ -18,9 +18,14 @@ func (b *binder) resolve() {
 	b.resolveGlobal()
 	b.resolveScripts()
 	b.resolveVRRPScripts()
-	for _, v := range b.cfg.VRRPInstances {
-		b.resolveInstance(v)
-	}
+	b.cfg.VRRPInstances = slices.DeleteFunc(b.cfg.VRRPInstances, func(v *VRRPInstance) bool {
+		if b.complete(v) {
+			b.resolveInstance(v)
+			return false
+		}
+		delete(b.instances, v.Name)
+		return true
+	})
 	b.resolveTracks()
 	b.resolveGroups()
 	for _, vs := range b.cfg.VirtualServers {
@@ -318,6 +323,8 @@ func (b *binder) resolveTracks() {
 		key := trackKey{t.kind, t.track.Name}
 		target := live[key]
 		switch {
+		case t.kind == "interface" && b.ownInterface(t):
+			continue
 		case t.kind == "interface":
 		case target == nil && b.defined[key] != nil:
 			b.add(t.track.Pos, t.from, Warning, t.word, "%q is disabled, so %q is not tracked", printable(t.track.Name), printable(t.owner))
@@ -333,6 +340,16 @@ func (b *binder) resolveTracks() {
 		}
 		*t.list = append(*t.list, t.track)
 	}
+}
+
+// ownInterface: an instance follows its own interface anyway.
+func (b *binder) ownInterface(t pendingTrack) bool {
+	v := b.instances[t.owner]
+	if t.word != "track_interface" || v == nil || t.list != &v.TrackInterface || v.Interface != t.track.Name || v.DontTrackPrimary {
+		return false
+	}
+	b.add(t.track.Pos, t.from, Warning, t.word, "%q is the instance's own interface, which it follows anyway; the line is ignored", printable(t.track.Name))
+	return true
 }
 
 var trackNoun = map[string]string{"script": "vrrp_script", "file": "track_file", "process": "vrrp_track_process", "bfd": "bfd_instance"}
@@ -371,6 +388,12 @@ func (b *binder) resolveGroups() {
 			s.NotifyPriorityChanges = g.VRRPNotifyPriorityChanges
 		}
 	}
+	b.cfg.VRRPSyncGroups = slices.DeleteFunc(b.cfg.VRRPSyncGroups, func(s *VRRPSyncGroup) bool {
+		if len(s.Group) == 0 {
+			b.add(s.Pos, b.fromOf(s), Warning, "vrrp_sync_group", "%q has no members; it is removed", printable(s.Name))
+		}
+		return len(s.Group) == 0
+	})
 	for _, t := range b.cfg.TrackGroups {
 		t.Group = keep(t.Pos, "track_group", t.Name, t.Group)
 	}

@@ -74,8 +74,8 @@ type argSpec struct {
 }
 
 var (
-	flag    = argSpec{kind: kindFlag}
-	boolean = argSpec{kind: kindBool, syntax: "BOOL", need: 1}
+	bare    = argSpec{kind: kindFlag}
+	boolean = argSpec{kind: kindBool, syntax: "BOOL"} // a bare keyword means on
 	optBool = argSpec{kind: kindOptBool, syntax: "[BOOL]"}
 )
 
@@ -142,6 +142,7 @@ type row struct {
 	reason string // why it has no effect or is refused
 	old    string // deprecated: what replaces it
 	alias  bool   // another keyword prints the same value
+	lax    bool   // keepalived starts although the argument is missing
 	since  string // first release of keepalived, when later than 2.2
 
 	idx   int

@@ -101,6 +101,8 @@ type Track struct {
 type FIFO struct {
 	Pos    Pos
 	Path   string
+	User   string // as written; empty: root
+	Group  string
 	UID    uint32
 	GID    uint32
 	Script *Script
