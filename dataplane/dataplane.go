@@ -90,6 +90,9 @@ type Key struct {
 	Family   Family // only with FWMark
 }
 
+// AddrPort gives the address and port of a service that has them.
+func (k Key) AddrPort() netip.AddrPort { return netip.AddrPortFrom(k.Address, k.Port) }
+
 // String gives address:port/protocol, or fwmark:N.
 func (k Key) String() string {
 	if k.FWMark != 0 {

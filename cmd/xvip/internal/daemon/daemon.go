@@ -20,7 +20,6 @@ import (
 	"github.com/xvip-lb/xvip/cmd/xvip/internal/control"
 	"github.com/xvip-lb/xvip/cmd/xvip/internal/options"
 	"github.com/xvip-lb/xvip/config"
-	"github.com/xvip-lb/xvip/dataplane"
 	"github.com/xvip-lb/xvip/director"
 	"github.com/xvip-lb/xvip/health"
 )

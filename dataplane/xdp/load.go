@@ -1,0 +1,157 @@
+package xdp
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/bits"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// Time-outs of connections, those of IPVS (net/netfilter/ipvs/ip_vs_proto_tcp.c
+// and _udp.c); the table of bpf/conn.h.
+const (
+	timeoutNew = 60 * time.Second
+	timeoutTCP = 900 * time.Second
+	timeoutFIN = 120 * time.Second
+	timeoutUDP = 300 * time.Second
+)
+
+// defaultConns is how many connections are remembered if nothing is said: 16
+// MiB of table.
+const defaultConns = 1 << 20
+
+// prepareDir makes dir and sees that it is on a BPF file system, mounting one at
+// /sys/fs/bpf if that is the place and nothing is there yet.
+func prepareDir(dir string) error {
+	const root = "/sys/fs/bpf"
+	if rel, err := filepath.Rel(root, dir); err == nil && filepath.IsLocal(rel) && !onBPFFS(root) {
+		if err := unix.Mount("bpf", root, "bpf", 0, "mode=0700"); err != nil {
+			return fmt.Errorf("mount BPF file system on %s: %w (as root: mount -t bpf bpf %s)", root, err, root)
+		}
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("create pin directory: %w", err)
+	}
+	if !onBPFFS(dir) {
+		return fmt.Errorf("pin directory %q is not on a BPF file system: choose one under %s, or mount one there", dir, root)
+	}
+	return nil
+}
+
+func onBPFFS(dir string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(dir, &st) == nil && st.Type == unix.BPF_FS_MAGIC
+}
+
+// load loads the program with the maps pinned in dir, making those that are
+// missing. Maps that an earlier version left in another shape are replaced,
+// with a warning: their content is lost.
+func load(dir string, conns int, log *slog.Logger) (*bpfObjects, error) {
+	objs, err := loadOnce(dir, conns)
+	if !errors.Is(err, ebpf.ErrMapIncompatible) {
+		return objs, err
+	}
+	log.Warn("the pinned tables have another shape than this version needs; making new ones, connections are lost", "dir", dir, "err", err)
+	if err := removeMaps(dir); err != nil {
+		return nil, err
+	}
+	return loadOnce(dir, conns)
+}
+
+func loadOnce(dir string, conns int) (*bpfObjects, error) {
+	spec, err := loadBpf()
+	if err != nil {
+		return nil, fmt.Errorf("read embedded BPF object: %w", err)
+	}
+	buckets := bucketsFor(conns)
+	spec.Maps[bpfMapConns].MaxEntries = buckets
+	key, err := secret(dir)
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range map[string]any{
+		bpfVarConnSecret: key, bpfVarConnMask: buckets - 1,
+		bpfVarTimeoutNew: seconds(timeoutNew), bpfVarTimeoutTcp: seconds(timeoutTCP),
+		bpfVarTimeoutFin: seconds(timeoutFIN), bpfVarTimeoutUdp: seconds(timeoutUDP),
+	} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return nil, fmt.Errorf("set constant %s: %w", name, err)
+		}
+	}
+	objs := &bpfObjects{}
+	if err := spec.LoadAndAssign(objs, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: dir}}); err != nil {
+		return nil, explainLoad(err)
+	}
+	if err := objs.Secret.Put(uint32(0), key); err != nil {
+		return nil, errors.Join(fmt.Errorf("store secret of the connection hash: %w", err), objs.Close())
+	}
+	return objs, nil
+}
+
+// bucketsFor gives a power of two of four-way buckets for so many connections.
+func bucketsFor(conns int) uint32 {
+	if conns <= 0 {
+		conns = defaultConns
+	}
+	want := max(1, (min(conns, 1<<28)+3)/4)
+	return 1 << bits.Len(uint(want-1))
+}
+
+func seconds(d time.Duration) uint32 { return uint32(d / time.Second) }
+
+// secret gives the key of the connection hash: the pinned one, so that a
+// connection is found again after a restart, else a new random one.
+func secret(dir string) (uint64, error) {
+	m, err := ebpf.LoadPinnedMap(filepath.Join(dir, bpfMapSecret), nil)
+	if err == nil {
+		defer m.Close()
+		var key uint64
+		if err := m.Lookup(uint32(0), &key); err == nil && key != 0 {
+			return key, nil
+		}
+	}
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return 0, fmt.Errorf("make secret of the connection hash: %w", err)
+	}
+	return binary.NativeEndian.Uint64(b[:]) | 1, nil
+}
+
+// explainLoad says what to do about an error of the bpf system call.
+func explainLoad(err error) error {
+	var verifier *ebpf.VerifierError
+	switch {
+	case errors.Is(err, ebpf.ErrMapIncompatible):
+		return err
+	case errors.As(err, &verifier):
+		return fmt.Errorf("load XDP program: this kernel's verifier refuses it: %w", err)
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("load XDP program: not permitted (run as root, or with CAP_BPF and CAP_NET_ADMIN, and see kernel.unprivileged_bpf_disabled and lockdown): %w", err)
+	case errors.Is(err, unix.ENOSYS), errors.Is(err, ebpf.ErrNotSupported):
+		return fmt.Errorf("load XDP program: this kernel has no BPF for it (5.10 or newer is needed): %w", err)
+	}
+	return fmt.Errorf("load XDP program: %w", err)
+}
+
+func removeMaps(dir string) error {
+	spec, err := loadBpf()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for name := range spec.Maps {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("unpin map: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
