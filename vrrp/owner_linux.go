@@ -37,11 +37,55 @@ type AddressOwner struct {
 	addrs   []VirtualAddress
 	routing Routing
 	held    bool // Take was called after the last Release
+	filter  *AcceptFilter
+	denied  []netip.Addr // what filter drops for us now
 }
 
 // NewAddressOwner prepares the owner of addrs; nothing is added yet.
 func NewAddressOwner(nl *Netlink, addrs []VirtualAddress, log *slog.Logger) *AddressOwner {
 	return &AddressOwner{nl: nl, log: log, addrs: slices.Clone(addrs)}
+}
+
+// SetAcceptFilter makes the host drop packets to the addresses while they are
+// held (no_accept); nil lets it accept them, which is the default. An address
+// owner, with priority 255, always accepts.
+func (o *AddressOwner) SetAcceptFilter(f *AcceptFilter) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	err := o.allow()
+	o.filter = f
+	if o.held {
+		err = errors.Join(err, o.deny())
+	}
+	return err
+}
+
+// deny brings the filter in line with the list.
+func (o *AddressOwner) deny() error {
+	if o.filter == nil {
+		return nil
+	}
+	list := make([]netip.Addr, 0, len(o.addrs))
+	for _, a := range o.addrs {
+		list = append(list, a.Addr())
+	}
+	if slices.Equal(list, o.denied) {
+		return nil
+	}
+	// The new ones first, so that none is open for a moment.
+	err := o.filter.Deny(list)
+	err = errors.Join(err, o.allow())
+	o.denied = list
+	return err
+}
+
+func (o *AddressOwner) allow() error {
+	if o.filter == nil || len(o.denied) == 0 {
+		return nil
+	}
+	list := o.denied
+	o.denied = nil
+	return o.filter.Allow(list)
 }
 
 // Addresses gives the list.
@@ -57,8 +101,9 @@ func (o *AddressOwner) Take(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.held = true
+	denyErr := o.deny() // before the addresses can be reached
 	_, err := o.add(ctx, o.addrs)
-	return errors.Join(err, o.addRouting(ctx, o.routing))
+	return errors.Join(denyErr, err, o.addRouting(ctx, o.routing))
 }
 
 // Release removes what is present, the rules first. It tries all of it, also
@@ -70,7 +115,7 @@ func (o *AddressOwner) Release(context.Context) error {
 	err := o.removeRouting(o.routing)
 	list := slices.Clone(o.addrs)
 	slices.Reverse(list)
-	return errors.Join(err, o.remove(list))
+	return errors.Join(err, o.remove(list), o.allow())
 }
 
 // SetAddresses replaces the list. While the addresses are held, those that left
@@ -84,7 +129,7 @@ func (o *AddressOwner) SetAddresses(ctx context.Context, addrs []VirtualAddress)
 	if !o.held {
 		return nil, nil
 	}
-	err := o.remove(remove)
+	err := errors.Join(o.deny(), o.remove(remove))
 	if len(remove) > 0 {
 		// Where promote_secondaries is off, the kernel removes the others of
 		// a subnet together with its first address (net/ipv4/devinet.c).
