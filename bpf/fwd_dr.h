@@ -12,7 +12,7 @@ static __always_inline int forward_dr(const struct packet *p, const struct real 
 		return DROP_NO_NEXT_HOP;
 	__builtin_memcpy(p->eth->h_dest, r->dst, ETH_ALEN);
 	__builtin_memcpy(p->eth->h_source, r->src, ETH_ALEN);
-	return r->ifindex == ingress ? FORWARD_TX : FORWARD_REDIRECT;
+	return r->ifindex == ingress && !(r->flags & REAL_REDIRECT) ? FORWARD_TX : FORWARD_REDIRECT;
 }
 
 #endif

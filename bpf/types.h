@@ -33,6 +33,10 @@ enum real_flags {
 	REAL_USED = 1,     /* the entry is taken */
 	REAL_RESOLVED = 2, /* dst, src and ifindex are good */
 	REAL_LOCAL = 4,    /* this host: up the stack */
+	/* The way out is a veth. Frames that XDP_TX queues there reach a peer
+	 * without an XDP program only when something else wakes it
+	 * (drivers/net/veth.c, veth_xdp_flush); redirected ones are flushed. */
+	REAL_REDIRECT = 8,
 };
 
 /* A real server of one service. What a packet needs stands first. */

@@ -76,6 +76,7 @@ const (
 	bpfRealFlagsREAL_USED     bpfRealFlags = 1
 	bpfRealFlagsREAL_RESOLVED bpfRealFlags = 2
 	bpfRealFlagsREAL_LOCAL    bpfRealFlags = 4
+	bpfRealFlagsREAL_REDIRECT bpfRealFlags = 8
 )
 
 type bpfService struct {

@@ -114,13 +114,16 @@ func (t *tables) resolve(r *resolver) error {
 	var errs []error
 	for index, real := range t.reals {
 		now := real
-		now.Flags &^= uint32(bpfRealFlagsREAL_RESOLVED | bpfRealFlagsREAL_LOCAL)
+		now.Flags &^= uint32(bpfRealFlagsREAL_RESOLVED | bpfRealFlagsREAL_LOCAL | bpfRealFlagsREAL_REDIRECT)
 		hop := r.lookup(wordAddr(real.Addr))
 		switch {
 		case hop.local:
 			now.Flags |= uint32(bpfRealFlagsREAL_LOCAL)
 		case hop.known:
 			now.Flags |= uint32(bpfRealFlagsREAL_RESOLVED)
+			if hop.redirect {
+				now.Flags |= uint32(bpfRealFlagsREAL_REDIRECT)
+			}
 			now.Dst, now.Src, now.Ifindex = hop.dst, hop.src, hop.ifindex
 		}
 		errs = append(errs, t.putReal(index, now))
@@ -131,6 +134,7 @@ func (t *tables) resolve(r *resolver) error {
 // hop is the way to one address.
 type hop struct {
 	local, known bool
+	redirect     bool // see REAL_REDIRECT in bpf/types.h
 	dst, src     [6]byte
 	ifindex      uint32
 }
@@ -184,7 +188,7 @@ func (r *resolver) find(addr netip.Addr) hop {
 	if !good {
 		return hop{}
 	}
-	h := hop{known: true, ifindex: uint32(route.LinkIndex)}
+	h := hop{known: true, ifindex: uint32(route.LinkIndex), redirect: link.Type() == "veth"}
 	copy(h.dst[:], n.HardwareAddr)
 	copy(h.src[:], link.Attrs().HardwareAddr)
 	return h
