@@ -124,8 +124,18 @@ func orNobody(s string) string {
 	return s
 }
 
-// forwardVerdict is the exit of the XDP program for packets that it forwarded.
-const forwardVerdict = "forwarded"
+// forwardVerdicts begins the names of the exits of the XDP program that forward.
+const forwardVerdicts = "forward_"
+
+// sentOn is how many packets the XDP program has forwarded.
+func sentOn(st *control.Status) (packets uint64) {
+	for name, n := range st.Engine.XDP.Verdicts {
+		if strings.HasPrefix(name, forwardVerdicts) {
+			packets += n
+		}
+	}
+	return packets
+}
 
 // forwarded checks that n requests between two looks at the status went through
 // XDP, and tells how many packets the program forwarded.
@@ -144,7 +154,7 @@ func forwarded(before, after *control.Status, n int) (packets uint64, err error)
 	if got := is.Connections - was.Connections; got != uint64(n) {
 		return 0, fmt.Errorf("XDP counted %d connections for %d requests", got, n)
 	}
-	packets = after.Engine.XDP.Verdicts[forwardVerdict] - before.Engine.XDP.Verdicts[forwardVerdict]
+	packets = sentOn(after) - sentOn(before)
 	// A request is at least SYN, ACK, the question, and FIN.
 	if packets < uint64(4*n) {
 		return packets, fmt.Errorf("XDP forwarded %d packets for %d requests", packets, n)

@@ -109,10 +109,10 @@ func TestRealServersUp(t *testing.T) {
 
 func TestForwarded(t *testing.T) {
 	before, after := pairStatus(true, true, false), pairStatus(true, true, false)
-	before.Engine.XDP.Verdicts = map[string]uint64{forwardVerdict: 100}
+	before.Engine.XDP.Verdicts = map[string]uint64{"forward_tx": 60, "forward_redirect": 40}
 	count := func(connections, packets uint64) error {
 		after.VirtualServers[1].Connections = connections
-		after.Engine.XDP.Verdicts = map[string]uint64{forwardVerdict: packets}
+		after.Engine.XDP.Verdicts = map[string]uint64{"forward_tx": packets - 50, "forward_redirect": 50}
 		_, err := forwarded(before, after, 10)
 		return err
 	}
