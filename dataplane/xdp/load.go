@@ -148,7 +148,10 @@ func removeMaps(dir string) error {
 		return err
 	}
 	var errs []error
-	for name := range spec.Maps {
+	for name, m := range spec.Maps {
+		if m.Pinning != ebpf.PinByName {
+			continue
+		}
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("unpin map: %w", err))
 		}
