@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -20,6 +22,7 @@ type Host struct {
 	port  string // name of the switch's end of the cable
 	ns    *namespace
 	forks *forker
+	ports atomic.Uint32 // given out so far
 
 	mu      sync.Mutex
 	closers []func() // of what runs on the host
@@ -96,14 +99,28 @@ func (h *Host) Listen(network, addr string) (l net.Listener, err error) {
 	return l, err
 }
 
-// DialContext connects from the host. addr must hold a literal address: names
-// would be looked up outside.
+// Ports that the kernel does not give out of itself (ip_local_port_range).
+const firstPort, lastPort = 10000, 32767
+
+// freshPort is a local port that no connection of the host has had since the
+// last 22768. A director remembers the ports of a client for minutes, and sends
+// a port that comes again to the server that it had.
+func (h *Host) freshPort() int {
+	return firstPort + int(h.ports.Add(1)-1)%(lastPort-firstPort+1)
+}
+
+// DialContext connects from the host, each time from a fresh local port. addr
+// must hold a literal address: names would be looked up outside.
 func (h *Host) DialContext(ctx context.Context, network, addr string) (c net.Conn, err error) {
 	if _, err := netip.ParseAddrPort(addr); err != nil {
 		return nil, fmt.Errorf("dial from host %q: %w", h.name, err)
 	}
 	err = h.Do(func() (err error) {
-		c, err = (&net.Dialer{}).DialContext(ctx, network, addr)
+		d := net.Dialer{}
+		if strings.HasPrefix(network, "tcp") {
+			d.LocalAddr = &net.TCPAddr{Port: h.freshPort()}
+		}
+		c, err = d.DialContext(ctx, network, addr)
 		return err
 	})
 	return c, err

@@ -161,6 +161,29 @@ func TestRealServerAnswersNoARPForTheVirtualAddress(t *testing.T) {
 	}
 }
 
+func TestConnectionsComeFromFreshPorts(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, "ports")
+	client := labtest.Host(t, l, "client", "192.0.2.1/24")
+	server := labtest.Host(t, l, "server", "192.0.2.2/24")
+	if _, err := server.Serve(":80"); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for range 100 {
+		c, err := client.DialContext(t.Context(), "tcp", "192.0.2.2:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if port := c.LocalAddr().String(); seen[port] {
+			t.Errorf("%s was used before", port)
+		} else {
+			seen[port] = true
+		}
+		c.Close()
+	}
+}
+
 func TestHostsForwardNothing(t *testing.T) {
 	t.Parallel()
 	l := labtest.New(t, "forward")
