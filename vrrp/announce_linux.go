@@ -28,6 +28,8 @@ type AnnounceSockets struct {
 	mu      sync.Mutex
 	sockets map[string]*announceSocket
 	paces   map[string]*pace
+	garp    time.Duration // of interfaces without a pace set for them
+	gna     time.Duration
 }
 
 // NewAnnounceSockets prepares the sender; sockets are opened when first used.
@@ -35,16 +37,39 @@ func NewAnnounceSockets(nl *Netlink, links *LinkMonitor) *AnnounceSockets {
 	return &AnnounceSockets{nl: nl, links: links, sockets: map[string]*announceSocket{}, paces: map[string]*pace{}}
 }
 
-// SetPace sets the least time between two gratuitous ARPs and between two
-// neighbour advertisements on the devices together (keepalived's garp_interval,
-// gna_interval and garp_group); 0 is as fast as possible.
-func (s *AnnounceSockets) SetPace(devices []string, garp, gna time.Duration) {
-	p := newPace(garp, gna)
+// Pace is the least time between two gratuitous ARPs and between two neighbour
+// advertisements on some interfaces together (garp_group); 0 is none.
+type Pace struct {
+	Devices   []string
+	GARP, GNA time.Duration
+}
+
+// SetPaces replaces what was set before: the interfaces of a group share its
+// pace, each other interface has one of its own with the times garp and gna
+// (vrrp_garp_interval and vrrp_gna_interval).
+func (s *AnnounceSockets) SetPaces(garp, gna time.Duration, groups []Pace) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, d := range devices {
-		s.paces[d] = p
+	s.garp, s.gna = garp, gna
+	clear(s.paces)
+	for _, g := range groups {
+		p := newPace(g.GARP, g.GNA)
+		for _, d := range g.Devices {
+			s.paces[d] = p
+		}
 	}
+}
+
+// pace gives the pace of an interface.
+func (s *AnnounceSockets) pace(device string) *pace {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.paces[device]
+	if p == nil {
+		p = newPace(s.garp, s.gna)
+		s.paces[device] = p
+	}
+	return p
 }
 
 // Close closes all sockets.
@@ -93,10 +118,7 @@ func (s *AnnounceSockets) sendOne(ctx context.Context, a VirtualAddress) error {
 	case !link.CanARP:
 		return nil
 	}
-	s.mu.Lock()
-	p := s.paces[a.Device]
-	s.mu.Unlock()
-	if err := p.wait(ctx, a.Addr().Is4()); err != nil {
+	if err := s.pace(a.Device).wait(ctx, a.Addr().Is4()); err != nil {
 		return err
 	}
 	s.mu.Lock()

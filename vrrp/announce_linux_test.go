@@ -172,12 +172,27 @@ func TestAnnounceFailureIsOfOneInterface(t *testing.T) {
 
 func TestAnnounceCancelled(t *testing.T) {
 	_, _, s := newTestSockets(t)
-	s.SetPace([]string{"v0"}, time.Hour, time.Hour)
+	s.SetPaces(time.Hour, time.Hour, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	err := s.Send(ctx, []VirtualAddress{vip("v0", "192.0.2.100/24")}, 2)
 	if err == nil || ctx.Err() == nil {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestPacesOfInterfaces(t *testing.T) {
+	s := NewAnnounceSockets(nil, nil)
+	s.SetPaces(time.Second, 0, []Pace{{Devices: []string{"a", "b"}, GARP: time.Minute, GNA: time.Hour}})
+	if a, b := s.pace("a"), s.pace("b"); a != b || a.gap != [2]time.Duration{time.Minute, time.Hour} {
+		t.Errorf("the group: %v and %v", a.gap, b.gap)
+	}
+	if c, d := s.pace("c"), s.pace("d"); c == d || c != s.pace("c") || c.gap != [2]time.Duration{time.Second, 0} {
+		t.Errorf("the others: %v and %v", c.gap, d.gap)
+	}
+	s.SetPaces(0, 0, nil)
+	if a := s.pace("a"); a.gap != [2]time.Duration{} {
+		t.Errorf("after a reload: %v", a.gap)
 	}
 }
 
@@ -205,8 +220,6 @@ func TestPace(t *testing.T) {
 		if d := time.Since(before); d != 0 {
 			t.Errorf("a pace of 0 took %v", d)
 		}
-		var none *pace
-		noError(t, none.wait(t.Context(), true))
 		<-time.After(time.Hour)
 		before = time.Now()
 		noError(t, p.wait(t.Context(), true))

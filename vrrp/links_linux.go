@@ -36,6 +36,7 @@ type LinkMonitor struct {
 	mu       sync.Mutex
 	table    *linkTable
 	last     map[string]LinkState // what the watchers know
+	holds    map[string]*linkHold // interfaces with delays
 	watchers map[int]linkWatcher
 	nextID   int
 	resyncs  int
@@ -76,7 +77,7 @@ func (m *LinkMonitor) SetVirtual(addrs []netip.Addr) {
 func (m *LinkMonitor) Get(name string) LinkState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.table.state(name)
+	return m.state(name)
 }
 
 // HasAddress tells whether an interface carries an address with that length.
@@ -93,7 +94,7 @@ func (m *LinkMonitor) Watch(name string, fn func(LinkState)) (stop func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := m.last[name]; !ok {
-		m.last[name] = m.table.state(name)
+		m.last[name] = m.state(name)
 	}
 	fn(m.last[name])
 	return m.watch(linkWatcher{name: name, fn: fn})
@@ -347,7 +348,7 @@ func (m *LinkMonitor) read() (*linkTable, error) {
 func (m *LinkMonitor) publish(names []string) {
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
-		s := m.table.state(name)
+		s := m.state(name)
 		if m.last[name] == s {
 			continue
 		}

@@ -7,7 +7,7 @@ import (
 )
 
 // pace keeps announcements apart, gratuitous ARP and neighbour advertisements
-// each on their own. A nil pace never waits.
+// each on their own.
 type pace struct {
 	mu   sync.Mutex
 	gap  [2]time.Duration
@@ -24,7 +24,7 @@ func (p *pace) wait(ctx context.Context, v4 bool) error {
 	if v4 {
 		kind = 0
 	}
-	if p == nil || p.gap[kind] <= 0 {
+	if p.gap[kind] <= 0 {
 		return ctx.Err()
 	}
 	d := p.reserve(kind, time.Now())
