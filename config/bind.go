@@ -55,6 +55,7 @@ type binder struct {
 
 	instances    map[string]*VRRPInstance
 	defined      map[trackKey]any // what can be tracked, as it is defined
+	live         map[trackKey]any // what is left of them
 	hosts        map[*Checker][]*smtpHost
 	sorryMethods map[*VirtualServer]LVSMethod
 	seen         bool // a keyword of the table was met

@@ -199,11 +199,9 @@ func (b *binder) notifyDeleted(c *call) {
 
 func (b *binder) authType(c *call) {
 	a := c.obj.(*Authentication)
-	switch s := c.st.arg(0); {
-	case strings.EqualFold(s, "PASS"):
-		a.Type = "PASS"
-	case strings.EqualFold(s, "AH"):
-		a.Type = "AH"
+	switch s := c.st.arg(0); s {
+	case "PASS", "AH":
+		a.Type = strings.Clone(s)
 	default:
 		b.warn(c, c.st.args()[0], "unknown authentication type %q; expected PASS or AH", printable(s))
 	}

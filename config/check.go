@@ -130,6 +130,10 @@ func (b *binder) checkInstance(v *VRRPInstance) {
 		warn("nopreempt", "it does not work together with state MASTER and is ignored; use state BACKUP")
 		v.Preempt = true
 	}
+	if !v.Preempt && v.Priority == 255 {
+		warn("nopreempt", "it does not work together with priority 255 and is ignored")
+		v.Preempt = true
+	}
 	if v.PreemptDelay != 0 && v.State == "MASTER" {
 		warn("preempt_delay", "it does not work together with state MASTER and is ignored; use state BACKUP")
 		v.PreemptDelay = 0
@@ -187,8 +191,7 @@ func (b *binder) checkFamilies(v *VRRPInstance, warn func(string, string, ...any
 		if familyOf(a.Prefix.Addr()) == v.Family {
 			return false
 		}
-		b.add(a.Pos, b.fromOf(v), Warning, "virtual_ipaddress", "%s is not of the family of the first address, IPv%d; it is moved to virtual_ipaddress_excluded", a.Prefix.Addr(), v.Family)
-		v.VirtualIPAddressExcluded = append(v.VirtualIPAddressExcluded, a)
+		b.add(a.Pos, b.fromOf(v), Warning, "virtual_ipaddress", "%s is not of the family of the first address, IPv%d; it is ignored, virtual_ipaddress_excluded can have it", a.Prefix.Addr(), v.Family)
 		return true
 	})
 	v.UnicastPeer = slices.DeleteFunc(v.UnicastPeer, func(p UnicastPeer) bool {
@@ -214,7 +217,7 @@ func (b *binder) checkFamilies(v *VRRPInstance, warn func(string, string, ...any
 // checkStrict applies the rules of vrrp_strict, RFC 9568 to the letter.
 func (b *binder) checkStrict(v *VRRPInstance, warn func(string, string, ...any)) {
 	if len(v.UnicastPeer) > 0 {
-		b.add(b.where(v, "unicast_peer", v.Pos), b.fromOf(v), Error, "unicast_peer", "strict mode has no unicast; remove vrrp_strict, or set strict_mode off for this instance")
+		warn("unicast_peer", "unicast does not comply with the standard that strict mode is to enforce")
 	}
 	if len(v.VirtualIPAddress) == 0 {
 		b.add(v.Pos, b.fromOf(v), Error, "vrrp_instance", "strict mode needs at least one virtual_ipaddress")
@@ -247,6 +250,7 @@ func (b *binder) checkStrict(v *VRRPInstance, warn func(string, string, ...any))
 		v.HigherPrioSendAdvert = false
 	}
 	v.LowerPrioNoAdvert = true
+	v.GARPLowerPrioDelay, v.GARPLowerPrioRepeat = 0, 0
 }
 
 // checkAddressOwners: an address in two instances moves with both of them.
@@ -271,26 +275,9 @@ func (b *binder) checkAddressOwners() {
 
 // checkService finds combinations that cannot forward.
 func (b *binder) checkService(vs *VirtualServer) {
-	type server struct {
-		addr netip.Addr
-		port uint16
-	}
-	seen := map[server]bool{}
 	for _, rs := range vs.RealServers {
-		k := server{rs.Address, rs.Port}
-		if seen[k] {
-			b.add(rs.Pos, nil, Warning, "real_server", "%s port %d is in %s twice", rs.Address, rs.Port, serviceName(vs))
-		}
-		seen[k] = true
 		if vs.Address.IsValid() && rs.Address == vs.Address {
 			b.add(rs.Pos, nil, Warning, "real_server", "%s is the address of the virtual server itself; clients would be sent in a circle", rs.Address)
-		}
-		direct := rs.LVSMethod.Kind == "DR" || rs.LVSMethod.Kind == "TUN"
-		if direct && vs.Port != 0 && rs.Port != vs.Port {
-			b.add(rs.Pos, nil, Warning, "real_server", "port %d differs from port %d of the virtual server, but %s does not change ports: clients reach port %d", rs.Port, vs.Port, rs.LVSMethod.Kind, vs.Port)
-		}
-		if vs.Family != 0 && familyOf(rs.Address) != vs.Family && rs.LVSMethod.Kind != "TUN" {
-			b.add(rs.Pos, nil, Warning, "real_server", "%s is not of the family of the virtual server; only TUN can carry that", rs.Address)
 		}
 	}
 }

@@ -137,6 +137,9 @@ func (b *binder) resolveInstance(v *VRRPInstance) {
 	if !had("accept") && !had("no_accept") && v.Strict && v.Priority != 255 {
 		v.Accept = false
 	}
+	if !had("state") && v.Priority == 255 {
+		v.State = "MASTER"
+	}
 	if !had("mcast_dst_ip") {
 		if v.McastDstIP = g.VRRPMcastGroup4; v.Family == 6 {
 			v.McastDstIP = g.VRRPMcastGroup6
@@ -307,6 +310,7 @@ func resolveVMAC(v *VRRPInstance, g *Global) {
 // that do not exist.
 func (b *binder) resolveTracks() {
 	live := map[trackKey]any{}
+	b.live = live
 	for _, s := range b.cfg.VRRPScripts {
 		live[trackKey{"script", s.Name}] = s
 	}

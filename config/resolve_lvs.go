@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -13,8 +14,6 @@ func (b *binder) dropService(vs *VirtualServer) bool {
 		b.add(vs.Pos, nil, Warning, "virtual_server", "%s has no real_server; it is removed", name)
 	case vs.Group != "" && b.group(vs.Group) == nil:
 		b.add(vs.Pos, nil, Warning, "virtual_server", "there is no virtual_server_group called %q; the service is removed", printable(vs.Group))
-	case vs.Address.IsValid() && vs.Port == 0 && vs.PersistenceTimeout == 0:
-		b.add(vs.Pos, nil, Warning, "virtual_server", "%s has no port, which needs persistence_timeout; the service is removed", name)
 	default:
 		return false
 	}
@@ -52,7 +51,12 @@ func (b *binder) resolveVirtualServer(vs *VirtualServer) {
 		b.add(vs.Pos, nil, Warning, "virtual_server", "no lvs_method is given; NAT is used")
 	}
 	if vs.Protocol == "" && vs.FWMark == 0 {
-		vs.Protocol = "TCP"
+		vs.Protocol = "UDP"
+		b.add(vs.Pos, nil, Warning, "virtual_server", "no protocol is given; UDP is used, as keepalived does")
+	}
+	if vs.Address.IsValid() && vs.Port == 0 && vs.PersistenceTimeout == 0 {
+		b.add(vs.Pos, nil, Warning, "virtual_server", "a service for every port must be persistent; persistence_timeout 360 is used")
+		vs.PersistenceTimeout = 360 * time.Second
 	}
 	if vs.FWMark != 0 && vs.Protocol != "" {
 		b.add(vs.Pos, nil, Warning, "protocol", "a fwmark service has no protocol; it is ignored")
@@ -78,9 +82,12 @@ func (b *binder) resolveVirtualServer(vs *VirtualServer) {
 			s.LVSMethod = m
 		}
 	}
-	total := 0
 	for _, rs := range vs.RealServers {
 		b.resolveRealServer(vs, rs)
+	}
+	b.resolveServers(vs)
+	total := 0
+	for _, rs := range vs.RealServers {
 		total += rs.Weight
 	}
 	if vs.Quorum > total && len(vs.RealServers) > 0 {
@@ -91,6 +98,36 @@ func (b *binder) resolveVirtualServer(vs *VirtualServer) {
 		b.add(vs.Pos, nil, Warning, "hysteresis", "hysteresis %d of %s must be less than its quorum %d; it is reduced", vs.Hysteresis, serviceName(vs), vs.Quorum)
 		vs.Hysteresis = vs.Quorum - 1
 	}
+}
+
+// resolveServers brings real servers to what their service can carry: the
+// port of DR and TUN, one family, no server twice.
+func (b *binder) resolveServers(vs *VirtualServer) {
+	type server struct {
+		addr netip.Addr
+		port uint16
+	}
+	seen := map[server]bool{}
+	kept := vs.RealServers[:0]
+	for _, rs := range vs.RealServers {
+		kind := rs.LVSMethod.Kind
+		if vs.Family != 0 && familyOf(rs.Address) != vs.Family && kind != "TUN" {
+			b.add(rs.Pos, nil, Warning, "real_server", "%s is not of the family of the virtual server, and only TUN can carry that; it is left out", rs.Address)
+			continue
+		}
+		if vs.Address.IsValid() && kind != "NAT" && rs.Port != vs.Port {
+			b.add(rs.Pos, nil, Warning, "real_server", "port %d differs from port %d of the virtual server, but %s does not change ports; clients reach port %d", rs.Port, vs.Port, kind, vs.Port)
+			rs.Port = vs.Port
+		}
+		k := server{rs.Address, rs.Port}
+		if seen[k] {
+			b.add(rs.Pos, nil, Warning, "real_server", "%s port %d is in %s twice; the second one is left out", rs.Address, rs.Port, serviceName(vs))
+			continue
+		}
+		seen[k] = true
+		kept = append(kept, rs)
+	}
+	vs.RealServers = kept
 }
 
 // resolveFamily follows the address, the group, or for a mark the servers.
@@ -157,7 +194,12 @@ func (b *binder) resolveRealServer(vs *VirtualServer, rs *RealServer) {
 // resolveChecker inherits from the real server; what nobody gave follows from
 // the type.
 func (b *binder) resolveChecker(rs *RealServer, k *Checker) {
-	b.resolveConnect(rs, &k.ConnectOptions)
+	switch k.Type {
+	case MiscCheck, BFDCheck, FileCheck: // they connect to nothing
+		k.ConnectTimeout = 0
+	default:
+		b.resolveConnect(rs, &k.ConnectOptions)
+	}
 	if k.DelayLoop == unsetTime {
 		k.DelayLoop = rs.DelayLoop
 	}
@@ -245,7 +287,7 @@ func resolveHTTP(rs *RealServer, h *HTTPGetOptions) {
 
 // resolveFileCheck takes the weight of the track_file when it has none.
 func (b *binder) resolveFileCheck(k *Checker, given *given) {
-	f, _ := b.defined[trackKey{"file", k.File.Name}].(*TrackFile)
+	f, _ := b.live[trackKey{"file", k.File.Name}].(*TrackFile)
 	if f != nil && !given.has(b.sections["virtual_server.real_server.FILE_CHECK"].rows["weight"]) {
 		k.File.Weight, k.File.Reverse = f.Weight, f.Reverse
 	}
@@ -264,11 +306,11 @@ func (b *binder) completeChecker(k *Checker) bool {
 			why = "it has no misc_path that can run"
 		}
 	case FileCheck:
-		if b.defined[trackKey{"file", k.File.Name}] == nil {
+		if b.live[trackKey{"file", k.File.Name}] == nil {
 			why = "there is no track_file called \"" + printable(k.File.Name) + "\""
 		}
 	case BFDCheck:
-		if b.defined[trackKey{"bfd", k.BFD}] == nil {
+		if b.live[trackKey{"bfd", k.BFD}] == nil {
 			why = "there is no bfd_instance called \"" + printable(k.BFD) + "\""
 		}
 	}

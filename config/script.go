@@ -126,14 +126,12 @@ func (b *binder) command(c *call) (*Script, bool) {
 		s.Argv = []string{"/bin/sh", "-c", strings.Clone(parts[0])}
 		b.warnAt(c, "the command has && or ||, so /bin/sh runs it; keepalived gives these words to %q as arguments", printable(argv[0]))
 	}
-	if len(parts) > 1 {
+	plain := c.row.args.syntax == "CMD"
+	if len(parts) > 1 && !plain {
 		s.User, s.Group = userGroup(parts[1:])
 	}
-	if c.row.in == "vrrp_script" && len(parts) > 1 || len(parts) > 3 {
+	if plain && len(parts) > 1 || len(parts) > 3 {
 		b.warnAt(c, "only %q is run, what follows is not part of the command; put quotes around the whole of it", printable(parts[0]))
-		if c.row.in == "vrrp_script" {
-			s.User, s.Group = "", ""
-		}
 	}
 	return s, true
 }

@@ -117,6 +117,9 @@ func mcast(family float64) argSpec {
 func script() argSpec {
 	return argSpec{kind: kindScript, syntax: "CMD [USER [[:]GROUP]]", need: 1}
 }
+
+// plainScript is a command whose user is a keyword of its own.
+func plainScript() argSpec { return argSpec{kind: kindScript, syntax: "CMD", need: 1} }
 func weight(limit float64) argSpec {
 	return argSpec{kind: kindWeight, syntax: "N [reverse]", need: 1, min: -limit, max: limit}
 }

@@ -109,7 +109,7 @@ var tableCheckers = []row{
 		doc: "Log each failure"},
 	{in: "virtual_server.real_server.MISC_CHECK", word: "misc_dynamic", args: bare, to: "Misc.Dynamic", def: "off", status: planned,
 		doc: "Exit 2..255 sets weight to status-2"},
-	{in: "virtual_server.real_server.MISC_CHECK", word: "misc_path", lax: true, args: script(), to: "Misc.Script", def: "required", status: planned,
+	{in: "virtual_server.real_server.MISC_CHECK", word: "misc_path", lax: true, args: plainScript(), to: "Misc.Script", def: "required", status: planned,
 		doc: "Program; exit 0 is good"},
 	{in: "virtual_server.real_server.MISC_CHECK", word: "misc_timeout", args: secs(0, 4294), to: "Misc.Timeout", def: "delay_loop", status: planned,
 		doc: "Limit"},

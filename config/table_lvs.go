@@ -55,7 +55,7 @@ var tableLvs = []row{
 		doc: "Stickiness per client network"},
 	{in: "virtual_server", word: "persistence_timeout", args: custom("[SECS]", 0, (*binder).persistence), to: "PersistenceTimeout", def: "off; 360 with no value", status: planned,
 		doc: "Client stickiness"},
-	{in: "virtual_server", word: "protocol", args: custom("TCP|UDP|SCTP", 1, (*binder).protocol), to: "Protocol", def: "TCP", status: works,
+	{in: "virtual_server", word: "protocol", args: custom("TCP|UDP|SCTP", 1, (*binder).protocol), to: "Protocol", def: "UDP, with a warning", status: works,
 		doc: "L4 protocol"},
 	{in: "virtual_server", word: "quorum", args: num(1, 2147483647), to: "Quorum", def: "1", status: planned,
 		doc: "Live weight sum needed"},

@@ -146,9 +146,9 @@ func typed(r *row, v any) []node {
 		}
 	case *Script:
 		return line(command(x)...)
-	case Script:
+	case Script: // the user is a keyword of its own
 		if len(x.Argv) > 0 {
-			return line(command(&x)...)
+			return line(command(&x)[0])
 		}
 	case int: // kindWeight
 		return line(strconv.Itoa(x))
@@ -255,6 +255,10 @@ func command(s *Script) []string {
 func quoteToken(s string) string {
 	if s == "" {
 		return "''"
+	}
+	awkward := func(r rune) bool { return r < ' ' || r == '\'' || r == '\\' || r == '$' || r == 0x7f }
+	if strings.ContainsAny(s, " \"") && !strings.ContainsFunc(s, awkward) {
+		return "'" + s + "'"
 	}
 	var b strings.Builder
 	for i := range len(s) {

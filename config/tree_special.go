@@ -90,7 +90,6 @@ var special = map[string]printer{
 		g := &o.(*Config).Global
 		return optionalArg(g.HasNetNamespaceIPVS, r, g.NetNamespaceIPVS)
 	},
-	"global_defs.include_check": none, // everything is in one file now
 	"global_defs.vrrp_garp_extra_if": func(r *row, o any) []node {
 		g := o.(*Global)
 		return extraIf(r, g.VRRPGARPExtraIf, g.VRRPGARPExtraIfAll)
@@ -142,8 +141,14 @@ var special = map[string]printer{
 		}
 		return out
 	},
-	"vrrp_script.user":                           none, // script has it
-	"virtual_server.real_server.MISC_CHECK.user": none,
+	"vrrp_script.user": func(r *row, o any) []node {
+		s := &o.(*VRRPScript).Script
+		return when(s.User != "", r, command(s)[1:]...)
+	},
+	"virtual_server.real_server.MISC_CHECK.user": func(r *row, o any) []node {
+		s := &o.(*Checker).Misc.Script
+		return when(s.User != "", r, command(s)[1:]...)
+	},
 	"vrrp_track_process.process": func(r *row, o any) []node {
 		p := o.(*TrackProcess)
 		args := []string{quoteToken(p.Process)}

@@ -112,7 +112,7 @@ type Checker struct {
 	Pos  Pos
 	Type string // HTTPGet, TCPCheck, ...
 
-	ConnectOptions
+	ConnectOptions                 // zero for MiscCheck, BFDCheck and FileCheck
 	Retry            int           // further tries after a failure, resolved by type
 	DelayBeforeRetry time.Duration // resolved by type
 	Warmup           time.Duration // resolved: DelayLoop when not given
