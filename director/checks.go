@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/netip"
 
 	"github.com/xvip-lb/xvip/config"
 	"github.com/xvip-lb/xvip/health"
@@ -20,18 +19,16 @@ func Checks(cfg *config.Config) ([]health.Spec, []error) {
 		for _, rs := range vs.RealServers {
 			server := health.ServerID{Service: Name(vs), Server: serverName(rs)}
 			for i, c := range rs.Checkers {
-				checker, err := newChecker(c)
+				b := block{cfg, rs, c}
+				checker, err := b.checker()
 				if err != nil {
 					err = fmt.Errorf("%s: make %s of real server %s: %w", c.Pos, c.Type, server.Server, err)
 					errs = append(errs, err)
 					checker = broken{err}
 				}
 				specs = append(specs, health.Spec{
-					ID:          health.ID{ServerID: server, Index: i},
-					Fingerprint: fingerprint(c),
-					Checker:     checker,
-					Timing:      timing(c),
-					LogFailures: c.LogAllFailures,
+					ID: health.ID{ServerID: server, Index: i}, Fingerprint: b.fingerprint(), Checker: checker,
+					Timing: b.timing(), LogFailures: c.LogAllFailures,
 				})
 			}
 		}
@@ -39,76 +36,31 @@ func Checks(cfg *config.Config) ([]health.Spec, []error) {
 	return specs, errs
 }
 
-// makers turn a checker block into a probe, by keyword.
-var makers = map[string]func(*config.Checker) (health.Checker, error){
-	config.HTTPGet:  newHTTP,
-	config.SSLGet:   newHTTP,
-	config.TCPCheck: newTCP,
-}
-
-func newChecker(c *config.Checker) (health.Checker, error) {
-	mk, ok := makers[c.Type]
-	if !ok {
-		return nil, fmt.Errorf("no checker of that type runs here")
+// fingerprint renders the block, and what else its probe is made from, without
+// positions: a checker that only moved in its file is unchanged.
+func (b block) fingerprint() string {
+	parts := map[string]any{"checker": b.c}
+	switch b.c.Type {
+	case config.MiscCheck:
+		parts["weight"] = b.rs.Weight
+	case config.FileCheck:
+		parts["files"] = b.cfg.TrackFiles
+	case config.SSLGet:
+		parts["ssl"] = b.cfg.SSL
 	}
-	return mk(c)
-}
-
-func newTCP(c *config.Checker) (health.Checker, error) { return health.NewTCP(connect(c)), nil }
-
-func newHTTP(c *config.Checker) (health.Checker, error) {
-	h := c.HTTP
-	if h == nil {
-		h = &config.HTTPGetOptions{}
-	}
-	cfg := health.HTTPConfig{
-		Connect: connect(c), TLS: c.Type == config.SSLGet, EnableSNI: h.EnableSNI, SNIName: h.SNIName, VirtualHost: h.VirtualHost,
-		Version: map[string]health.HTTPVersion{"1.0C": health.HTTP10C, "1.1": health.HTTP11}[h.HTTPProtocol],
-	}
-	for _, u := range h.URLs {
-		url := health.URL{
-			Path: u.Path, Digest: u.Digest, VirtualHost: u.VirtualHost, Regex: u.Regex, RegexOpts: u.RegexOptions,
-			NoMatch: u.RegexNoMatch, MinOffset: u.RegexMinOffset, MaxOffset: u.RegexMaxOffset,
-		}
-		for _, r := range u.StatusCode {
-			url.Status = append(url.Status, health.StatusRange{First: r.From, Last: r.To})
-		}
-		cfg.URLs = append(cfg.URLs, url)
-	}
-	return health.NewHTTP(cfg)
-}
-
-func connect(c *config.Checker) health.Connect {
-	return health.Connect{
-		Addr: netip.AddrPortFrom(c.ConnectIP, c.ConnectPort), BindAddr: c.BindTo, BindPort: c.BindPort,
-		BindIf: c.BindIf, Mark: c.FWMark, Timeout: c.ConnectTimeout,
-	}
-}
-
-func timing(c *config.Checker) health.Timing {
-	return health.Timing{
-		DelayLoop: c.DelayLoop, Retry: c.Retry, DelayBeforeRetry: c.DelayBeforeRetry, Warmup: c.Warmup, Alpha: c.Alpha,
-		FastRecovery: c.HTTP != nil && c.HTTP.FastRecovery,
-		FromStart:    c.Type == config.MiscCheck,
-	}
-}
-
-// fingerprint renders the block without its positions, so that a checker that
-// only moved in its file is unchanged.
-func fingerprint(c *config.Checker) string {
-	b, err := json.Marshal(c)
+	raw, err := json.Marshal(parts)
 	var tree any
 	if err == nil {
-		err = json.Unmarshal(b, &tree)
+		err = json.Unmarshal(raw, &tree)
 	}
 	if err == nil {
 		dropPositions(tree)
-		b, err = json.Marshal(tree)
+		raw, err = json.Marshal(tree)
 	}
 	if err != nil {
 		panic("director: checker block has no JSON form: " + err.Error())
 	}
-	return string(b)
+	return string(raw)
 }
 
 func dropPositions(tree any) {

@@ -15,10 +15,14 @@ func httpCheck() *config.Checker {
 	}
 }
 
+func fingerprintOf(c *config.Checker) string {
+	return block{&config.Config{}, &config.RealServer{}, c}.fingerfingerprintOf()
+}
+
 func TestACheckerThatOnlyMovedInItsFileIsUnchanged(t *testing.T) {
 	a, b := httpCheck(), httpCheck()
 	b.Pos.Line, b.HTTP.URLs[0].Pos.Line = 30, 40
-	if fingerprint(a) != fingerprint(b) {
+	if fingerprintOf(a) != fingerprintOf(b) {
 		t.Error("a position is part of the fingerprint")
 	}
 	for name, change := range map[string]func(*config.Checker){
@@ -30,7 +34,7 @@ func TestACheckerThatOnlyMovedInItsFileIsUnchanged(t *testing.T) {
 	} {
 		c := httpCheck()
 		change(c)
-		if fingerprint(a) == fingerprint(c) {
+		if fingerprintOf(a) == fingerprintOf(c) {
 			t.Errorf("another %s has the same fingerprint", name)
 		}
 	}
@@ -50,5 +54,35 @@ func TestACheckerThatCannotBeMadeTakesItsServerDownWithTheReason(t *testing.T) {
 	}
 	if s := specs[0].Checker.String(); !strings.HasPrefix(s, "HTTP_GET") {
 		t.Errorf("checker %q", s)
+	}
+}
+
+func TestEveryCheckerTypeIsMade(t *testing.T) {
+	vs := virtualServer(3)
+	cfg := &config.Config{VirtualServers: []*config.VirtualServer{vs}, TrackFiles: []*config.TrackFile{{Name: "load", File: "/run/load"}}}
+	for kind, change := range map[string]func(*config.Checker){
+		config.SSLGet: func(c *config.Checker) {}, config.TCPCheck: func(c *config.Checker) {}, config.PingCheck: func(c *config.Checker) {},
+		config.SMTPCheck: func(c *config.Checker) { c.SMTP = &config.SMTPOptions{HeloName: "x"} },
+		config.DNSCheck:  func(c *config.Checker) { c.DNS = &config.DNSOptions{Type: "A", Name: "example.org"} },
+		config.UDPCheck:  func(c *config.Checker) { c.UDP = &config.UDPOptions{} },
+		config.MiscCheck: func(c *config.Checker) {
+			c.Misc = &config.MiscOptions{Script: config.Script{Argv: []string{"/bin/true"}}}
+		},
+		config.FileCheck: func(c *config.Checker) { c.File = &config.Track{Name: "load", Weight: 1} },
+	} {
+		c := httpCheck()
+		c.Type = kind
+		change(c)
+		vs.RealServers[0].Checkers = []*config.Checker{c}
+		specs, errs := Checks(cfg)
+		if len(errs) > 0 || !strings.HasPrefix(specs[0].Checker.String(), kind) {
+			t.Errorf("%s: %v, %v", kind, specs[0].Checker, errs)
+		}
+	}
+	c := httpCheck()
+	c.Type, c.File = config.FileCheck, &config.Track{Name: "none"}
+	vs.RealServers[0].Checkers = []*config.Checker{c}
+	if _, errs := Checks(cfg); len(errs) != 1 || !strings.Contains(errs[0].Error(), `track_file "none"`) {
+		t.Errorf("a track_file that does not exist: %v", errs)
 	}
 }
