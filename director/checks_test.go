@@ -16,7 +16,7 @@ func httpCheck() *config.Checker {
 }
 
 func fingerprintOf(c *config.Checker) string {
-	return block{&config.Config{}, &config.RealServer{}, c}.fingerfingerprintOf()
+	return block{&config.Config{}, &config.RealServer{}, c}.fingerprint()
 }
 
 func TestACheckerThatOnlyMovedInItsFileIsUnchanged(t *testing.T) {
