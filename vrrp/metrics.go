@@ -16,7 +16,7 @@ type collector struct {
 // NewCollector makes the metrics of the routers that status tells.
 func NewCollector(status func() []RouterStatus) prometheus.Collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("xvip_vrrp_"+name, help, append([]string{"instance", "interface", "vrid", "family"}, labels...), nil)
+		return prometheus.NewDesc("xvip_vrrp_"+name, help, append([]string{"router", "interface", "vrid", "family"}, labels...), nil)
 	}
 	return &collector{status: status,
 		state:       desc("state", "Role of the virtual router: 0 INIT, 1 BACKUP, 2 MASTER, 3 FAULT."),

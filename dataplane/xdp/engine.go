@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -57,14 +58,14 @@ func New(_ context.Context, opt Options) (*Engine, error) {
 		opt.Log = slog.Default()
 	}
 	if err := rlimit.RemoveMemlock(); err != nil {
-		return nil, fmt.Errorf("raise the limit of locked memory: %w", err)
+		return nil, explain(fmt.Errorf("raise the limit of locked memory: %w", err))
 	}
 	if err := prepareDir(opt.PinDir); err != nil {
-		return nil, err
+		return nil, explain(err)
 	}
 	objs, err := load(opt.PinDir, opt.ConnTableSize, opt.Log)
 	if err != nil {
-		return nil, err
+		return nil, explain(err)
 	}
 	e := &Engine{dir: opt.PinDir, log: opt.Log, objs: objs, resolve: make(chan struct{}, 1),
 		attacher: &attacher{dir: opt.PinDir, mode: opt.Mode, prog: objs.Xvip, log: opt.Log, on: map[string]*attachment{}}}
@@ -228,3 +229,11 @@ func (e *Engine) wakeResolver() {
 
 // isLocal says that an address is this host's.
 func isLocal(a netip.Addr) bool { return a.IsLoopback() || hostHas(a) }
+
+// explain says what to do when the kernel does not let us use BPF.
+func explain(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("BPF is not permitted; run as root, or grant CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (in containers CAP_SYS_ADMIN too): %w", err)
+	}
+	return err
+}
