@@ -161,7 +161,7 @@ type announceSocket struct {
 	ifi  *net.Interface
 	arp  *arp.Client
 	ndp  *ndp.Conn
-	src6 netip.Addr // the link-local address that ndp is bound to
+	src6 netip.Addr // the address that ndp is bound to
 }
 
 func (k *announceSocket) close() error {
@@ -215,12 +215,16 @@ func (k *announceSocket) openARP() error {
 // neighborAdvertisement tells all nodes the address, with the router and
 // override flags and without the solicited one (RFC 9568 §6.4.2, RFC 4861 §7.2.6).
 func (k *announceSocket) neighborAdvertisement(nl *Netlink, addr netip.Addr) error {
-	if k.ndp != nil && k.src6 != k.link.LinkLocal6 {
+	src := k.link.LinkLocal6
+	if !src.IsValid() {
+		src = addr // it is an address of the interface too
+	}
+	if k.ndp != nil && k.src6 != src {
 		_ = k.ndp.Close()
 		k.ndp = nil
 	}
 	if k.ndp == nil {
-		if err := nl.Do(k.openNDP); err != nil {
+		if err := nl.Do(func() error { return k.openNDP(src) }); err != nil {
 			return err
 		}
 	}
@@ -229,11 +233,9 @@ func (k *announceSocket) neighborAdvertisement(nl *Netlink, addr netip.Addr) err
 	return k.ndp.WriteTo(na, nil, netip.IPv6LinkLocalAllNodes())
 }
 
-func (k *announceSocket) openNDP() error {
-	if !k.link.LinkLocal6.IsValid() {
-		return errors.New("the interface has no usable link-local address")
-	}
-	conn, _, err := ndp.Listen(k.ifi, ndp.Addr(k.link.LinkLocal6.WithZone("").String()))
+// openNDP opens a socket that receives nothing: nobody reads it.
+func (k *announceSocket) openNDP(src netip.Addr) error {
+	conn, _, err := ndp.Listen(k.ifi, ndp.Addr(src.WithZone("").String()))
 	if err != nil {
 		return err
 	}
@@ -242,7 +244,7 @@ func (k *announceSocket) openNDP() error {
 	if err := conn.SetICMPFilter(nothing); err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	k.ndp, k.src6 = conn, k.link.LinkLocal6
+	k.ndp, k.src6 = conn, src
 	return nil
 }
 

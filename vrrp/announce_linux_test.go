@@ -117,6 +117,33 @@ func TestAnnounceNeighborAdvertisement(t *testing.T) {
 	}
 }
 
+// Without a link-local address, as while it is still tentative, the virtual
+// address itself is the source.
+func TestAnnounceNeighborAdvertisementWithoutLinkLocal(t *testing.T) {
+	nl := inNetns(t)
+	addVeth(t, nl, "v0", "v1")
+	noError(t, newSysctls(nl).set("test", "ipv6/conf/v0/addr_gen_mode", "1"))
+	setUp(t, nl, "v0", false)
+	setUp(t, nl, "v0", true)
+	m := newTestMonitor(t, nl)
+	if got := m.Get("v0").LinkLocal6; got.IsValid() {
+		t.Fatalf("link-local address %v", got)
+	}
+	s := NewAnnounceSockets(nl, m)
+	t.Cleanup(func() { noError(t, s.Close()) })
+	o, _ := newTestOwner(nl, vip("v0", "2001:db8::100/64"), vip("v0", "2001:db8::101/64"))
+	noError(t, o.Take(t.Context()))
+	eventually(t, "v0 is not up", func() bool { return m.Get("v0").Up })
+	in := sniff(t, "v1", unix.ETH_P_IPV6)
+	noError(t, NewAddressAnnouncer(s, o).Announce(t.Context(), 1))
+	for _, a := range []string{"2001:db8::100", "2001:db8::101"} {
+		want := netip.MustParseAddr(a).As16()
+		if f := in.next(isNA); !bytes.Equal(f[22:38], want[:]) || !bytes.Equal(f[62:78], want[:]) {
+			t.Errorf("want %s as source and target: %x", a, f)
+		}
+	}
+}
+
 // checksum6 sums an ICMPv6 message with its pseudo-header (RFC 8200 §8.1); a
 // right one gives 0xffff.
 func checksum6(addrs, msg []byte) uint32 {

@@ -10,7 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-func newTestMonitor(t *testing.T, nl *Netlink) *LinkMonitor {
+func newTestMonitor(t testing.TB, nl *Netlink) *LinkMonitor {
 	t.Helper()
 	log, _ := testLog()
 	m, err := NewLinkMonitor(nl, log)
@@ -20,7 +20,7 @@ func newTestMonitor(t *testing.T, nl *Netlink) *LinkMonitor {
 }
 
 // runMonitor runs the monitor and waits until it has subscribed and read.
-func runMonitor(t *testing.T, m *LinkMonitor) {
+func runMonitor(t testing.TB, m *LinkMonitor) {
 	t.Helper()
 	lost, stop := m.AddressLost()
 	defer stop()

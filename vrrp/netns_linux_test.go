@@ -18,7 +18,7 @@ import (
 // inNetns moves the test into a network namespace of its own, which vanishes
 // with it, and opens netlink there. The test's goroutine stays locked to its
 // thread.
-func inNetns(t *testing.T) *Netlink {
+func inNetns(t testing.TB) *Netlink {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("making a network namespace needs root")
@@ -53,7 +53,7 @@ func inNetns(t *testing.T) *Netlink {
 }
 
 // addVeth makes a pair of interfaces and sets both up.
-func addVeth(t *testing.T, nl *Netlink, name, peer string) {
+func addVeth(t testing.TB, nl *Netlink, name, peer string) {
 	t.Helper()
 	link := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: peer}
 	noError(t, nl.h.LinkAdd(link))
@@ -61,14 +61,14 @@ func addVeth(t *testing.T, nl *Netlink, name, peer string) {
 	setUp(t, nl, peer, true)
 }
 
-func linkOf(t *testing.T, nl *Netlink, name string) netlink.Link {
+func linkOf(t testing.TB, nl *Netlink, name string) netlink.Link {
 	t.Helper()
 	link, err := nl.h.LinkByName(name)
 	noError(t, err)
 	return link
 }
 
-func setUp(t *testing.T, nl *Netlink, name string, up bool) {
+func setUp(t testing.TB, nl *Netlink, name string, up bool) {
 	t.Helper()
 	if up {
 		noError(t, nl.h.LinkSetUp(linkOf(t, nl, name)))
@@ -77,7 +77,7 @@ func setUp(t *testing.T, nl *Netlink, name string, up bool) {
 	noError(t, nl.h.LinkSetDown(linkOf(t, nl, name)))
 }
 
-func addrAdd(t *testing.T, nl *Netlink, device, prefix string) {
+func addrAdd(t testing.TB, nl *Netlink, device, prefix string) {
 	t.Helper()
 	noError(t, nl.h.AddrAdd(linkOf(t, nl, device), &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix(prefix))}))
 }
@@ -110,7 +110,7 @@ func prefixes(list []netlink.Addr) []string {
 	return s
 }
 
-func noError(t *testing.T, err error) {
+func noError(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func noError(t *testing.T, err error) {
 }
 
 // eventually waits for a condition that another goroutine or the kernel makes true.
-func eventually(t *testing.T, what string, cond func() bool) {
+func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -133,7 +133,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 }
 
 // runTask runs a task until the test ends, and waits for its end.
-func runTask(t *testing.T, run func(context.Context) error) {
+func runTask(t testing.TB, run func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
