@@ -34,15 +34,6 @@ func (n *numbers) free(i uint32) {
 	n.next = min(n.next, int(i))
 }
 
-func (n *numbers) count() (used int) {
-	for _, u := range n.used {
-		if u {
-			used++
-		}
-	}
-	return used
-}
-
 // span is a run of slots.
 type span struct{ base, len uint32 }
 

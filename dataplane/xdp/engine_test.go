@@ -452,3 +452,14 @@ func TestVerdictNamesFollowTheHeader(t *testing.T) {
 		}
 	}
 }
+
+func TestBenchMeasuresEveryProgram(t *testing.T) {
+	newBed(t) // skips without root
+	var out bytes.Buffer
+	if err := Bench(context.Background(), BenchOptions{Flows: []int{100}, Services: 3, Rounds: 1, Packets: 200}, &out); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "xvip, established connection") {
+		t.Errorf("output:\n%s", out.String())
+	}
+}

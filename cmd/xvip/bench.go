@@ -1,0 +1,27 @@
+package main
+
+import (
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/xvip-lb/xvip/dataplane/xdp"
+)
+
+func benchCommand() *cobra.Command {
+	var opt xdp.BenchOptions
+	cmd := &cobra.Command{
+		Use: "bench", Short: "measure what a packet costs, beside a ladder of small programs (as root)", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer cancel()
+			return xdp.Bench(ctx, opt, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().IntSliceVar(&opt.Flows, "flows", []int{1, 10_000, 1_000_000}, "`NUMBERS` of flows")
+	cmd.Flags().IntVar(&opt.Services, "services", 1, "virtual services in the table")
+	cmd.Flags().IntVar(&opt.Rounds, "rounds", 9, "rounds")
+	cmd.Flags().IntVar(&opt.Packets, "packets", 500_000, "packets a round and program")
+	return cmd
+}
