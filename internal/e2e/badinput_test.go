@@ -34,7 +34,7 @@ func TestBadInputIsSaidInOneLine(t *testing.T) {
 		{name: "directory", file: t.TempDir(), want: []string{"is a directory"}},
 		{name: "empty file", want: []string{"keepalived.conf", "empty"}},
 		{name: "binary file", text: string(binary), want: []string{"keepalived.conf", "text"}},
-		{name: "missing interface", text: strings.Replace(pair, "interface eth0", "interface eth7", 1), want: []string{"keepalived.conf:16:15", "eth7"}},
+		{name: "missing interface", text: strings.Replace(pair, "interface eth0", "interface eth7", 1), want: []string{"keepalived.conf:17:", "eth7"}},
 		{name: "missing brace", text: example(t, "broken-missing-brace.conf"), want: []string{"keepalived.conf:", "}"}},
 		{name: "no root", text: pair, wrap: []string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"}, want: []string{"CAP_NET_ADMIN", "root"}},
 	} {

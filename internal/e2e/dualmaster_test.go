@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -26,13 +25,7 @@ func TestDualMaster(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := labtest.Host(t, l, "client", "192.168.166.10/24")
-	for name, addr := range map[string]string{"web1": "192.168.166.129/24", "web2": "192.168.166.131/24"} {
-		h := labtest.Host(t, l, name, addr)
-		if err := h.BeRealServer(netip.MustParseAddr(vip1), netip.MustParseAddr(vip2)); err != nil {
-			t.Fatal(err)
-		}
-		serve(t, h)
-	}
+	realServers(t, l)
 	text := example(t, "lvs-dual-master-1.conf")
 	a := xvipNode(t, labtest.Host(t, l, "director1", "192.168.166.130/24"), bpffs, text)
 	b := xvipNode(t, labtest.Host(t, l, "director2", "192.168.166.132/24"), bpffs, swapped(text))
@@ -143,16 +136,23 @@ func TestNginxPair(t *testing.T) {
 	}
 	waitOwner(t, masterDown+startUp, vip2, b, a, b)
 	answers(t, client, "http://"+vip2+"/", "nginx2")
+	answered := func(r lab.Report) int { return len(r) - r.Failures() }
 	probe := client.Probe("http://"+vip2+"/", 20*time.Millisecond, time.Second)
 	labtest.Eventually(t, 5*time.Second, "the client asks", func() error {
-		if r := probe.Report(); len(r)-r.Failures() < 10 {
-			return fmt.Errorf("%d requests", len(r))
+		if r := probe.Report(); answered(r) < 10 {
+			return fmt.Errorf("%d answers", answered(r))
 		}
 		return nil
 	})
 	b.stop()
 	waitOwner(t, slack, vip2, a, a, b)
-	answers(t, client, "http://"+vip2+"/", "nginx1")
+	stopped := answered(probe.Report())
+	labtest.Eventually(t, 5*time.Second, "the client is answered again", func() error {
+		if n := answered(probe.Report()); n < stopped+10 {
+			return fmt.Errorf("%d answers, %d of them before", n, stopped)
+		}
+		return nil
+	})
 	if gap := probe.Stop().LongestGap(); gap > time.Second {
 		t.Errorf("a clean stop left the client without an answer for %v", gap)
 	}

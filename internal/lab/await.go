@@ -6,7 +6,7 @@ import (
 )
 
 // awaitPace is how often Await looks.
-const awaitPace = 10 * time.Millisecond
+const awaitPace = 40 * time.Millisecond
 
 // Await calls check until it returns nil and tells how long that took. After
 // limit, or when ctx ends, it gives check's last error.

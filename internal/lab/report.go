@@ -37,30 +37,28 @@ func (r Report) FirstError() error {
 	return nil
 }
 
-// LongestGap is the longest time without a good answer, from the first request
-// to the last one, edges included. The pace of the probe is part of it: a
-// faultless run has gaps of about that length.
+// LongestGap is the longest time without a good answer, from the sending of the
+// first request to that of the last one: what the last ones waited for in vain
+// is not known to be a gap. The pace of the probe is part of it: a faultless run
+// has gaps of about that length.
 func (r Report) LongestGap() time.Duration {
 	if len(r) == 0 {
 		return 0
 	}
-	last, end := r[0].Sent, r[0].Done
+	last, end := r[0].Sent, r[len(r)-1].Sent
 	good := make([]time.Time, 0, len(r))
 	for _, s := range r {
 		if s.Err == nil {
 			good = append(good, s.Done)
 		}
-		if s.Done.After(end) {
-			end = s.Done
-		}
 	}
 	slices.SortFunc(good, time.Time.Compare)
 	var gap time.Duration
-	for _, t := range append(good, end) {
+	for _, t := range good {
 		gap = max(gap, t.Sub(last))
 		last = t
 	}
-	return gap
+	return max(gap, end.Sub(last))
 }
 
 // Since gives the requests sent at t or later.

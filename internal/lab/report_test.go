@@ -35,7 +35,10 @@ func TestReport(t *testing.T) {
 	if got, want := r[4:].LongestGap(), 61*time.Millisecond; got != want { // 40 to 101
 		t.Errorf("gap at the start %v, want %v", got, want)
 	}
-	if got, want := r[4:5].LongestGap(), 100*time.Millisecond; got != want {
+	if got, want := r[1:3].LongestGap(), 9*time.Millisecond; got != want { // 11 to 20
+		t.Errorf("gap at the end %v, want %v", got, want)
+	}
+	if got, want := (lab.Report{r[2], r[4]}).LongestGap(), 20*time.Millisecond; got != want {
 		t.Errorf("gap without any answer %v, want %v", got, want)
 	}
 	if got := r.Since(at(30)); len(got) != 3 {

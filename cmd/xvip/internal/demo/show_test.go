@@ -55,11 +55,13 @@ func TestProgressIsRewrittenOnATerminal(t *testing.T) {
 func TestEndTellsWhatTheClientSaw(t *testing.T) {
 	var out strings.Builder
 	at := time.Unix(1000, 0)
-	newShow(&out).end(step{}, observation{client: lab.Report{
+	w := newShow(&out)
+	w.begin(1, 1, step{})
+	w.end(step{}, observation{client: lab.Report{
 		{Sent: at, Done: at.Add(time.Millisecond), Server: "a"},
 		{Sent: at.Add(time.Second), Done: at.Add(1200 * time.Millisecond), Err: errors.New("refused")},
 	}}, nil)
-	if want := "2 requests, 1 failed, longest gap 1199 ms"; !strings.Contains(out.String(), want) {
+	if want := "2 requests, 1 failed, longest gap 999 ms"; !strings.Contains(out.String(), want) {
 		t.Errorf("%q is missing in %q", want, out.String())
 	}
 }

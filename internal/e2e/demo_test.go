@@ -1,0 +1,112 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/xvip-lb/xvip/internal/lab/labtest"
+)
+
+// output collects what a process writes while others look at it.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// demo starts `xvip demo` and gives its output as it comes.
+func demo(t *testing.T, args ...string) (*exec.Cmd, *output) {
+	t.Helper()
+	out := &output{}
+	cmd := exec.CommandContext(t.Context(), xvip(t), append([]string{"demo"}, args...)...)
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, out
+}
+
+// TestDemo runs the demo: every step holds, in less than two minutes, and
+// nothing is left.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	cmd, out := demo(t)
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if took := time.Since(began); took > 2*time.Minute {
+		t.Errorf("it took %v, want less than 2 minutes", took)
+	}
+	steps := strings.Count(out.String(), "     expected  ")
+	if held := strings.Count(out.String(), "     ok        "); steps < 8 || held != steps {
+		t.Errorf("%d of %d steps held:\n%s", held, steps, out)
+	}
+	nothingLeft(t, cmd.Process.Pid)
+}
+
+// TestDemoIsInterrupted ends the demo as Ctrl-C does: it says so, fails, and
+// leaves nothing.
+func TestDemoIsInterrupted(t *testing.T) {
+	t.Parallel()
+	cmd, out := demo(t)
+	labtest.Eventually(t, 30*time.Second, "the second step", func() error {
+		if !strings.Contains(out.String(), "2/9") {
+			return fmt.Errorf("%s", out)
+		}
+		return nil
+	})
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Errorf("an interrupted demo ends well:\n%s", out)
+	}
+	if !strings.Contains(out.String(), "interrupted") {
+		t.Errorf("it does not say that it was interrupted:\n%s", out)
+	}
+	nothingLeft(t, cmd.Process.Pid)
+}
+
+// nothingLeft checks that a dead process left no namespace, directory or
+// daemon.
+func nothingLeft(t *testing.T, pid int) {
+	t.Helper()
+	mark := fmt.Sprintf("xviplab-%d-", pid)
+	for _, dir := range []string{"/run/netns", os.TempDir()} {
+		left, err := filepath.Glob(filepath.Join(dir, mark+"*"))
+		if err != nil || len(left) > 0 {
+			t.Errorf("left behind: %q, %v", left, err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	all, err := exec.CommandContext(ctx, "ps", "-eo", "args").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(all)) {
+		if strings.Contains(line, mark) {
+			t.Errorf("still running: %s", line)
+		}
+	}
+}
