@@ -19,6 +19,7 @@ type openBlock struct {
 	sec  *section // nil for a list block
 	word string
 	pos  Pos
+	mask int // index in binder.masks plus one; 0: in binder.given
 }
 
 // given tells which keywords an object had in the file, by row index, and for
@@ -50,12 +51,18 @@ type binder struct {
 	suspect map[Pos]bool
 	last    Pos // where the block that was closed last had been opened
 	given   map[any]*given
+	masks   []uint64 // of real servers and checkers, in the order of the file
+	read    int      // masks used up by resolve
 	pending []pendingTrack
 	scripts []scriptUse
+	used    map[*Script]int // where a script is in scripts, for those that may be given twice
 
 	instances    map[string]*VRRPInstance
 	defined      map[trackKey]any // what can be tracked, as it is defined
 	live         map[trackKey]any // what is left of them
+	groups       map[string]*VirtualServerGroup
+	names        map[string]bool // of sync groups and track groups
+	checkerRows  map[string]checkerRows
 	hosts        map[*Checker][]*smtpHost
 	sorryMethods map[*VirtualServer]LVSMethod
 	seen         bool // a keyword of the table was met
@@ -63,6 +70,10 @@ type binder struct {
 }
 
 func (b *binder) add(pos Pos, from *frame, sev Severity, keyword, format string, args ...any) {
+	if b.sink.full() {
+		b.sink.drop(sev)
+		return
+	}
 	b.sink.add(Diagnostic{Pos: pos, Severity: sev, Keyword: keyword, Message: fmt.Sprintf(format, args...), IncludedFrom: chain(from)})
 }
 
@@ -197,7 +208,8 @@ func (b *binder) standing(c *call) {
 
 // mark remembers that an object had a keyword.
 func (b *binder) mark(c *call) {
-	if c.obj == nil || b.given == nil {
+	if n := len(b.blocks); n > 0 && b.blocks[n-1].mask > 0 {
+		b.masks[b.blocks[n-1].mask-1] |= 1 << c.row.idx
 		return
 	}
 	g := b.given[c.obj]
@@ -228,9 +240,13 @@ func (b *binder) where(obj any, word string, or Pos) Pos {
 
 // openBlock makes the object of a block and reads it.
 func (b *binder) openBlock(c *call) {
-	ob := openBlock{sec: b.sections[c.row.path()], word: c.row.word, pos: c.st.pos()}
+	ob := openBlock{sec: c.row.sub, word: c.row.word, pos: c.st.pos()}
 	obj := c.row.args.open(b, c)
 	b.mark(c)
+	if ob.sec.many && obj != nil {
+		b.masks = append(b.masks, 0)
+		ob.mask = len(b.masks)
+	}
 	surplus := c.st.pos()
 	from := c.st.from()
 	if k := b.lex.next(); k != tokOpen {
@@ -291,6 +307,11 @@ func (b *binder) list(c *call) {
 
 // unknown reports a word that is no keyword here and skips its block.
 func (b *binder) unknown(sec *section, st *statement) {
+	if b.sink.full() {
+		b.sink.drop(Warning)
+		b.skipStray()
+		return
+	}
 	d := Diagnostic{Pos: st.pos(), Severity: Warning, Keyword: st.keyword(), IncludedFrom: chain(st.from())}
 	place := "at the top level"
 	if sec.path != "" {
@@ -305,6 +326,15 @@ func (b *binder) unknown(sec *section, st *statement) {
 		d.Message += "; the line is ignored"
 	}
 	b.sink.add(d)
+}
+
+// skipStray skips a block without a word about it.
+func (b *binder) skipStray() {
+	if k := b.lex.next(); k == tokOpen {
+		b.skip()
+	} else {
+		b.lex.putBack(k)
+	}
 }
 
 // skipStrayBlock skips a block after a keyword that takes none.

@@ -120,11 +120,12 @@ func (b *binder) openHost(c *call) any {
 }
 
 func (b *binder) openGroup(c *call) any {
-	name, ok := b.name(c, named(b.cfg.VirtualServerGroups, func(g *VirtualServerGroup) string { return g.Name }))
+	name, ok := b.name(c, func(n string) bool { return b.groups[n] != nil })
 	if !ok {
 		return nil
 	}
 	g := &VirtualServerGroup{Pos: c.st.pos(), Name: name}
+	b.groups[name] = g
 	b.cfg.VirtualServerGroups = append(b.cfg.VirtualServerGroups, g)
 	return g
 }
@@ -274,16 +275,21 @@ func (b *binder) sorryMethod(c *call) {
 
 func (b *binder) parseMethod(c *call) (LVSMethod, bool) {
 	args := c.st.args()
-	m := LVSMethod{Kind: strings.Clone(args[0].text)}
-	switch m.Kind {
-	case "NAT", "DR":
+	var m LVSMethod
+	switch kind := args[0].text; kind {
+	case "NAT":
+		m.Kind = "NAT"
+	case "DR":
+		m.Kind = "DR"
+	case "TUN":
+		m.Kind, m.TunnelType = "TUN", "ipip"
+	default:
+		b.warn(c, args[0], "unknown forwarding method %q; expected NAT, DR or TUN", printable(kind))
+		return m, false
+	}
+	if m.Kind != "TUN" {
 		b.surplus(c, 1)
 		return m, true
-	case "TUN":
-		m.TunnelType = "ipip"
-	default:
-		b.warn(c, args[0], "unknown forwarding method %q; expected NAT, DR or TUN", printable(m.Kind))
-		return m, false
 	}
 	for i := 1; i < len(args); i++ {
 		switch w := args[i]; {

@@ -34,15 +34,12 @@ func (b *binder) name(c *call, exists func(string) bool) (string, bool) {
 	return strings.Clone(name), true
 }
 
-// named makes the test of name for a list of objects.
-func named[T any](list []*T, nameOf func(*T) string) func(string) bool {
+// once makes the test of name for objects of one kind.
+func (b *binder) once(kind string) func(string) bool {
 	return func(name string) bool {
-		for _, o := range list {
-			if nameOf(o) == name {
-				return true
-			}
-		}
-		return false
+		seen := b.names[kind+name]
+		b.names[kind+name] = true
+		return seen
 	}
 }
 
@@ -59,7 +56,7 @@ func (b *binder) openVRRPInstance(c *call) any {
 }
 
 func (b *binder) openVRRPSyncGroup(c *call) any {
-	name, ok := b.name(c, named(b.cfg.VRRPSyncGroups, func(g *VRRPSyncGroup) string { return g.Name }))
+	name, ok := b.name(c, b.once("vrrp_sync_group "))
 	if !ok {
 		return nil
 	}
@@ -114,7 +111,7 @@ func (b *binder) openBFD(c *call) any {
 }
 
 func (b *binder) openTrackGroup(c *call) any {
-	name, ok := b.name(c, named(b.cfg.TrackGroups, func(g *TrackGroup) string { return g.Name }))
+	name, ok := b.name(c, b.once("track_group "))
 	if !ok {
 		return nil
 	}

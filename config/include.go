@@ -51,7 +51,7 @@ func includeLine(s string) (word, arg string, ok bool) {
 
 // include opens the files that an include line names; the first of them is
 // read next.
-func (p *preprocessor) include(l line, word, arg string) {
+func (p *preprocessor) include(l *line, word, arg string) {
 	report := func(sev Severity, msg string) {
 		p.sink.add(Diagnostic{Pos: l.pos, Severity: sev, Keyword: word, Message: msg, IncludedFrom: chain(l.from)})
 	}
@@ -65,7 +65,7 @@ func (p *preprocessor) include(l line, word, arg string) {
 		depth = l.from.depth + 1
 	}
 	if depth > p.opt.MaxDepth {
-		p.fatal(&l, "includes are nested deeper than %d; does %q include itself?", p.opt.MaxDepth, arg)
+		p.fatal(l, "includes are nested deeper than %d; does %q include itself?", p.opt.MaxDepth, arg)
 		return
 	}
 	check := p.check | includeWords[word]
@@ -109,7 +109,7 @@ func (p *preprocessor) include(l line, word, arg string) {
 		p.pushFile(names[i], text, from)
 	}
 	if len(p.stack) > maxSources+maxIncluded {
-		p.fatal(&l, "more than %d files are open at once", maxSources+maxIncluded)
+		p.fatal(l, "more than %d files are open at once", maxSources+maxIncluded)
 	}
 }
 

@@ -12,7 +12,7 @@ type word struct {
 // statement is a keyword with its arguments. It is valid until the next one is
 // read.
 type statement struct {
-	line  line
+	line  *line
 	words []word
 	end   int // where the statement ends in the line
 }
@@ -66,18 +66,16 @@ func (x *lexer) next() tokenKind {
 		if x.i < len(x.cur.text) {
 			return x.token()
 		}
-		l, ok := x.pre.next()
-		if !ok {
+		if !x.pre.next(&x.cur) {
+			x.cur.text, x.i = "", 0
 			return tokEOF
 		}
-		if l.from == nil || l.pos.Line > 0 {
-			x.pos, x.from = l.pos, l.from
+		x.i = 0
+		x.pos, x.from = x.cur.pos, x.cur.from
+		if q := unmatchedQuote(x.cur.text); q >= 0 {
+			x.pre.warn(&x.cur, q, "", `the quote (") is not closed on this line; the line is ignored`)
+			x.i = len(x.cur.text)
 		}
-		if q := unmatchedQuote(l.text); q >= 0 {
-			x.pre.warn(&l, q, "", `the quote (") is not closed on this line; the line is ignored`)
-			continue
-		}
-		x.cur, x.i = l, 0
 	}
 }
 
@@ -94,7 +92,7 @@ func (x *lexer) token() tokenKind {
 		}
 		return tokClose
 	}
-	x.st.line, x.st.words = x.cur, x.st.words[:0]
+	x.st.line, x.st.words = &x.cur, x.st.words[:0]
 	s := x.cur.text
 	for x.i < len(s) && s[x.i] != '{' && s[x.i] != '}' {
 		if isSpace(s[x.i]) {

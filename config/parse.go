@@ -12,7 +12,7 @@ import (
 // configuration, or nil when a diagnostic is an Error; Warnings come with a
 // configuration. Diagnostics are in the order of the files.
 func Parse(fsys fs.FS, name string, opt Options) (*Config, []Diagnostic) {
-	sections := buildSections()
+	sections := allSections()
 	b := parseOnce(fsys, name, opt, sections, nil)
 	if b.missing {
 		b = parseOnce(fsys, name, opt, sections, b.suspect)
@@ -42,6 +42,7 @@ func parseOnce(fsys fs.FS, name string, opt Options, sections map[string]*sectio
 	b := &binder{
 		lex: &lexer{pre: pre, pos: Pos{File: name}}, sink: s, opt: opt, cfg: newConfig(), sections: sections, recover: suspect != nil, suspect: suspect,
 		given: map[any]*given{}, instances: map[string]*VRRPInstance{}, defined: map[trackKey]any{},
+		used: map[*Script]int{}, groups: map[string]*VirtualServerGroup{}, names: map[string]bool{}, checkerRows: rowsOfCheckers(sections),
 		hosts: map[*Checker][]*smtpHost{}, sorryMethods: map[*VirtualServer]LVSMethod{},
 	}
 	if suspect == nil {

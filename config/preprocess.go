@@ -84,59 +84,52 @@ func (p *preprocessor) warn(l *line, at int, word, format string, args ...any) {
 	p.sink.add(Diagnostic{Pos: l.at(at), Severity: Warning, Keyword: word, Message: fmt.Sprintf(format, args...), IncludedFrom: chain(l.from)})
 }
 
-// raw gives the next line of the topmost source that has one.
-func (p *preprocessor) raw() (line, bool) {
+// raw fills in the next line of the topmost source that has one.
+func (p *preprocessor) raw(l *line) bool {
 	for len(p.stack) > 0 {
 		top := p.stack[len(p.stack)-1]
-		if l, ok := top.next(); ok {
+		if top.next(l) {
 			if p.budget -= len(l.text) + 1; p.budget < 0 {
-				p.fatal(&l, "the configuration grows beyond %d bytes here; is a definition or ~SEQ larger than meant?", p.opt.MaxInput)
-				return line{}, false
+				p.fatal(l, "the configuration grows beyond %d bytes here; is a definition or ~SEQ larger than meant?", p.opt.MaxInput)
+				return false
 			}
-			return l, true
+			return true
 		}
 		if f, ok := top.(*fileSource); ok {
 			p.check = f.check
 		}
 		p.stack = p.stack[:len(p.stack)-1]
 	}
-	return line{}, false
+	return false
 }
 
-// next gives the next logical line; it is never empty.
-func (p *preprocessor) next() (line, bool) {
-	for {
-		l, ok := p.raw()
-		if !ok {
-			return line{}, false
-		}
-		if strings.IndexByte(l.text, 0) >= 0 {
-			p.warn(&l, strings.IndexByte(l.text, 0), "", "the line holds a NUL byte and is ignored")
+// next fills in the next logical line; it is never empty.
+func (p *preprocessor) next(l *line) bool {
+	for p.raw(l) {
+		if i := strings.IndexByte(l.text, 0); i >= 0 {
+			p.warn(l, i, "", "the line holds a NUL byte and is ignored")
 			continue
 		}
 		p.continued = endsWithBackslash(l.text)
-		l = p.strip(l)
-		if l.text == "" {
-			continue
-		}
-		if l, ok = p.expand(l); !ok {
+		if strip(l); l.text == "" || !p.expand(l) {
 			continue
 		}
 		if word, arg, ok := includeLine(l.text); ok {
 			p.include(l, word, arg)
 			continue
 		}
-		return l, true
+		return true
 	}
+	return false
 }
 
 // strip takes the comment and the white space around the text away. Only
 // double quotes and a backslash protect # and !.
-func (p *preprocessor) strip(l line) line {
+func strip(l *line) {
 	if i := commentStart(l.text); i >= 0 {
-		l = l.cut(0, i)
+		l.keep(0, i)
 	}
-	return l.trim()
+	l.trim()
 }
 
 func commentStart(s string) int {
@@ -161,40 +154,38 @@ func commentStart(s string) int {
 
 // expand carries out what a line asks of the preprocessor until nothing is
 // left to do. It gives false when the line is used up.
-func (p *preprocessor) expand(l line) (line, bool) {
+func (p *preprocessor) expand(l *line) bool {
 	for range maxSubstitutes {
 		switch c := l.text[0]; {
 		case c == '@':
-			var keep bool
-			if l, keep = p.condition(l); !keep || l.text == "" {
-				return l, false
+			if !p.condition(l) || l.text == "" {
+				return false
 			}
 			continue
-		case c == '$' && p.define(l):
-			return l, false
-		case c == '~' && p.repeat(l):
-			return l, false
+		case c == '$' && p.define(l), c == '~' && p.repeat(l):
+			return false
 		}
 		if strings.IndexByte(l.text, '$') < 0 {
-			return l, true
+			return true
 		}
-		changed, done := p.substitute(&l)
+		changed, done := p.substitute(l)
 		if p.dead || done {
-			return l, false
+			return false
 		}
 		if !changed {
-			return l, true
+			return true
 		}
-		if l = p.strip(l); l.text == "" {
-			return l, false
+		if strip(l); l.text == "" {
+			return false
 		}
 	}
-	p.fatal(&l, "substitution does not come to an end; does a definition use itself?")
-	return l, false
+	p.fatal(l, "substitution does not come to an end; does a definition use itself?")
+	return false
 }
 
-// condition answers an @id line: whether it is kept, and what is left of it.
-func (p *preprocessor) condition(l line) (line, bool) {
+// condition answers an @id line: whether it is kept. What is left of it is in
+// the line.
+func (p *preprocessor) condition(l *line) bool {
 	s := l.text[1:]
 	negate := strings.HasPrefix(s, "^")
 	if negate {
@@ -206,8 +197,8 @@ func (p *preprocessor) condition(l line) (line, bool) {
 	if strings.HasPrefix(s, "(") {
 		close := strings.IndexByte(s, ')')
 		if close < 0 {
-			p.warn(&l, 0, "@", "the condition has no ')'; the line is ignored")
-			return l, false
+			p.warn(l, 0, "@", "the condition has no ')'; the line is ignored")
+			return false
 		}
 		ids, end = s[1:close], start+close+1
 	} else {
@@ -220,37 +211,41 @@ func (p *preprocessor) condition(l line) (line, bool) {
 	for _, id := range strings.FieldsFunc(ids, func(r rune) bool { return r == '|' || r == ',' || r == ' ' || r == '\t' }) {
 		match = match || id == p.opt.ConfigID
 	}
-	rest := l.cut(end, len(l.text))
-	return rest.trim(), match != negate
+	l.keep(end, len(l.text))
+	l.trim()
+	return match != negate
 }
 
 // define takes $NAME=VALUE, over several lines when they end with a backslash.
-func (p *preprocessor) define(l line) bool {
+func (p *preprocessor) define(l *line) bool {
 	name, n := identifier(l.text[1:])
 	if n == 0 || 1+n >= len(l.text) || l.text[1+n] != '=' {
 		return false
 	}
 	if n > 0 && name[0] == '_' {
-		p.warn(&l, 0, "$"+name, "names that begin with an underscore are reserved; the definition is taken all the same")
+		p.warn(l, 0, "$"+name, "names that begin with an underscore are reserved; the definition is taken all the same")
 	}
 	value := l.cut(2+n, len(l.text))
-	value = value.trim()
+	value.trim()
 	var d definition
 	for p.continued {
 		d.multi = true
-		if value.text = strings.TrimSuffix(value.text, `\`); value.text != "" {
-			if value = value.trim(); value.text != "" {
-				d.lines = append(d.lines, keepText(value))
-			}
+		value.text = strings.TrimSuffix(value.text, `\`)
+		if value.cols != nil {
+			value.cols = value.cols[:len(value.text)]
 		}
-		next, ok := p.raw()
-		if !ok {
-			p.warn(&l, 0, "$"+name, "the definition is continued with a backslash, but the file ends")
+		if value.trim(); value.text != "" {
+			d.lines = append(d.lines, keepText(value))
+		}
+		var next line
+		if !p.raw(&next) {
+			p.warn(l, 0, "$"+name, "the definition is continued with a backslash, but the file ends")
 			value = line{}
 			break
 		}
 		p.continued = endsWithBackslash(next.text)
-		value = p.strip(next)
+		strip(&next)
+		value = next
 	}
 	if value.text != "" || !d.multi {
 		d.lines = append(d.lines, keepText(value))

@@ -91,7 +91,7 @@ func jsonValue(n node) any {
 // effective is the configuration as keywords, in an order in which names are
 // defined before they are used.
 func effective(c *Config) []node {
-	t := &tree{sections: buildSections()}
+	t := &tree{sections: allSections()}
 	blk := func(word, path string, obj any, args ...string) node {
 		return node{word: word, args: args, block: t.children(path, obj), open: true}
 	}

@@ -9,7 +9,7 @@ import (
 // randomConfig writes a configuration with keywords picked from the table and
 // values that the table allows.
 func randomConfig(r *rand.Rand) string {
-	g := &generator{Rand: r, sections: buildSections()}
+	g := &generator{Rand: r, sections: allSections()}
 	g.block("global_defs", "global_defs", "")
 	for i := range 3 {
 		name := fmt.Sprintf("N%d", i)

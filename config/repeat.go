@@ -15,15 +15,16 @@ type loopSource struct {
 
 func (s *loopSource) directory() string { return "" }
 
-func (s *loopSource) next() (line, bool) {
+func (s *loopSource) next(l *line) bool {
 	if !s.step() {
-		return line{}, false
+		return false
 	}
-	return s.body, true
+	*l = s.body
+	return true
 }
 
 // repeat takes ~SEQ(...), ~SEQx(...) and ~LST(...) before the rest of a line.
-func (p *preprocessor) repeat(l line) bool {
+func (p *preprocessor) repeat(l *line) bool {
 	var kind string
 	for _, k := range []string{"~SEQx(", "~SEQ(", "~LST("} {
 		if strings.HasPrefix(l.text, k) {
@@ -36,23 +37,24 @@ func (p *preprocessor) repeat(l line) bool {
 	}
 	close := strings.IndexByte(l.text, ')')
 	if close < 0 {
-		p.warn(&l, 0, kind[:len(kind)-1], "the list has no ')'; the line is ignored")
+		p.warn(l, 0, kind[:len(kind)-1], "the list has no ')'; the line is ignored")
 		return true
 	}
 	if len(p.stack) >= maxSources {
-		p.fatal(&l, "repetitions are nested deeper than %d", maxSources)
+		p.fatal(l, "repetitions are nested deeper than %d", maxSources)
 		return true
 	}
 	args := l.text[len(kind):close]
 	body := l.cut(close+1, len(l.text))
-	loop := &loopSource{pre: p, body: body.trim()}
+	body.trim()
+	loop := &loopSource{pre: p, body: body}
 	if kind == "~LST(" {
 		loop.step = p.list(args)
 	} else {
 		loop.step = p.sequence(args, kind == "~SEQx(")
 	}
 	if loop.step == nil {
-		p.warn(&l, 0, kind[:len(kind)-1], "bad specification %q; expected %s", printable(args), repeatSyntax[kind])
+		p.warn(l, 0, kind[:len(kind)-1], "bad specification %q; expected %s", printable(args), repeatSyntax[kind])
 		return true
 	}
 	p.push(loop)

@@ -12,7 +12,7 @@ func (b *binder) dropService(vs *VirtualServer) bool {
 	switch {
 	case len(vs.RealServers) == 0:
 		b.add(vs.Pos, nil, Warning, "virtual_server", "%s has no real_server; it is removed", name)
-	case vs.Group != "" && b.group(vs.Group) == nil:
+	case vs.Group != "" && b.groups[vs.Group] == nil:
 		b.add(vs.Pos, nil, Warning, "virtual_server", "there is no virtual_server_group called %q; the service is removed", printable(vs.Group))
 	default:
 		return false
@@ -20,13 +20,34 @@ func (b *binder) dropService(vs *VirtualServer) bool {
 	return true
 }
 
-func (b *binder) group(name string) *VirtualServerGroup {
-	for _, g := range b.cfg.VirtualServerGroups {
-		if g.Name == name {
-			return g
+// checkerRows are the keywords of a checker, and of a real server, whose
+// absence means that the value is inherited, as bits of a mask; 0: there is no
+// such keyword.
+type checkerRows struct{ alpha, logAll, weight, inhibit, alert uint64 }
+
+func rowsOfCheckers(sections map[string]*section) map[string]checkerRows {
+	out := map[string]checkerRows{}
+	for path, sec := range sections {
+		if !sec.many {
+			continue
 		}
+		bit := func(word string) uint64 {
+			if r := sec.rows[word]; r != nil {
+				return 1 << r.idx
+			}
+			return 0
+		}
+		out[path[strings.LastIndexByte(path, '.')+1:]] = checkerRows{alpha: bit("alpha"), logAll: bit("log_all_failures"),
+			weight: bit("weight"), inhibit: bit("inhibit_on_failure"), alert: bit("smtp_alert")}
 	}
-	return nil
+	return out
+}
+
+// nextMask is what the next real server or checker was given: they are
+// resolved in the order in which they were read.
+func (b *binder) nextMask() uint64 {
+	b.read++
+	return b.masks[b.read-1]
 }
 
 // serviceName names a service as keepalived's messages do.
@@ -103,11 +124,7 @@ func (b *binder) resolveVirtualServer(vs *VirtualServer) {
 // resolveServers brings real servers to what their service can carry: the
 // port of DR and TUN, one family, no server twice.
 func (b *binder) resolveServers(vs *VirtualServer) {
-	type server struct {
-		addr netip.Addr
-		port uint16
-	}
-	seen := map[server]bool{}
+	seen := map[netip.AddrPort]bool{}
 	kept := vs.RealServers[:0]
 	for _, rs := range vs.RealServers {
 		kind := rs.LVSMethod.Kind
@@ -119,7 +136,7 @@ func (b *binder) resolveServers(vs *VirtualServer) {
 			b.add(rs.Pos, nil, Warning, "real_server", "port %d differs from port %d of the virtual server, but %s does not change ports; clients reach port %d", rs.Port, vs.Port, kind, vs.Port)
 			rs.Port = vs.Port
 		}
-		k := server{rs.Address, rs.Port}
+		k := netip.AddrPortFrom(rs.Address, rs.Port)
 		if seen[k] {
 			b.add(rs.Pos, nil, Warning, "real_server", "%s port %d is in %s twice; the second one is left out", rs.Address, rs.Port, serviceName(vs))
 			continue
@@ -136,7 +153,7 @@ func (b *binder) resolveFamily(vs *VirtualServer) {
 	case vs.Address.IsValid():
 		vs.Family = familyOf(vs.Address)
 	case vs.Group != "":
-		if g := b.group(vs.Group); g != nil && len(g.Addresses) > 0 {
+		if g := b.groups[vs.Group]; g != nil && len(g.Addresses) > 0 {
 			vs.Family = familyOf(g.Addresses[0].First)
 		}
 	}
@@ -150,21 +167,20 @@ func (b *binder) resolveFamily(vs *VirtualServer) {
 // resolveRealServer inherits from the virtual server.
 func (b *binder) resolveRealServer(vs *VirtualServer, rs *RealServer) {
 	g := &b.cfg.Global
-	given := b.given[rs]
-	rows := b.sections["virtual_server.real_server"].rows
+	had, rows := b.nextMask(), b.checkerRows["real_server"]
 	if rs.Weight < 0 {
 		rs.Weight = vs.Weight
 	}
 	if rs.LVSMethod.Kind == "" {
 		rs.LVSMethod = vs.LVSMethod
 	}
-	if !given.has(rows["inhibit_on_failure"]) {
+	if had&rows.inhibit == 0 {
 		rs.InhibitOnFailure = vs.InhibitOnFailure
 	}
-	if !given.has(rows["alpha"]) {
+	if had&rows.alpha == 0 {
 		rs.Alpha = vs.Alpha
 	}
-	if !given.has(rows["smtp_alert"]) {
+	if had&rows.alert == 0 {
 		rs.SMTPAlert = alert(g.SMTPAlertChecker, g.SMTPAlert, true)
 	}
 	if rs.VirtualHost == "" {
@@ -231,12 +247,11 @@ func (b *binder) resolveChecker(rs *RealServer, k *Checker) {
 	if k.Warmup == unsetTime {
 		k.Warmup = k.DelayLoop
 	}
-	given := b.given[k]
-	rows := b.sections["virtual_server.real_server."+k.Type].rows
-	if r := rows["alpha"]; r == nil || !given.has(r) {
+	had, rows := b.nextMask(), b.checkerRows[k.Type]
+	if had&rows.alpha == 0 {
 		k.Alpha = rs.Alpha
 	}
-	if r := rows["log_all_failures"]; r == nil || !given.has(r) {
+	if had&rows.logAll == 0 {
 		k.LogAllFailures = b.cfg.Global.CheckerLogAllFailures
 	}
 	switch {
@@ -253,7 +268,7 @@ func (b *binder) resolveChecker(rs *RealServer, k *Checker) {
 			k.SMTP.Hosts = append(k.SMTP.Hosts, h.ConnectOptions)
 		}
 	case k.File != nil:
-		b.resolveFileCheck(k, given)
+		b.resolveFileCheck(k, had&rows.weight != 0)
 	}
 }
 
@@ -286,9 +301,9 @@ func resolveHTTP(rs *RealServer, h *HTTPGetOptions) {
 }
 
 // resolveFileCheck takes the weight of the track_file when it has none.
-func (b *binder) resolveFileCheck(k *Checker, given *given) {
+func (b *binder) resolveFileCheck(k *Checker, weighted bool) {
 	f, _ := b.live[trackKey{"file", k.File.Name}].(*TrackFile)
-	if f != nil && !given.has(b.sections["virtual_server.real_server.FILE_CHECK"].rows["weight"]) {
+	if f != nil && !weighted {
 		k.File.Weight, k.File.Reverse = f.Weight, f.Reverse
 	}
 }

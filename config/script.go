@@ -180,7 +180,11 @@ func (b *binder) setScript(c *call) bool {
 }
 
 func (b *binder) useScript(s *Script, word string, from *frame, drop func()) {
-	b.scripts = slices.DeleteFunc(b.scripts, func(u scriptUse) bool { return u.script == s })
+	if i, ok := b.used[s]; ok {
+		b.scripts[i] = scriptUse{s, word, from, drop}
+		return
+	}
+	b.used[s] = len(b.scripts)
 	b.scripts = append(b.scripts, scriptUse{s, word, from, drop})
 }
 

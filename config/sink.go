@@ -12,13 +12,24 @@ type sink struct {
 	more    map[int]int    // how often it would have been given again
 }
 
-func (s *sink) add(d Diagnostic) {
-	if d.Severity == Error {
+// full says that a further diagnostic would only be counted.
+func (s *sink) full() bool { return len(s.list) >= maxDiagnostics }
+
+// drop counts a diagnostic that is not kept.
+func (s *sink) drop(sev Severity) {
+	s.dropped++
+	if sev == Error {
 		s.errors++
 	}
-	if len(s.list) >= maxDiagnostics {
-		s.dropped++
+}
+
+func (s *sink) add(d Diagnostic) {
+	if s.full() {
+		s.drop(d.Severity)
 		return
+	}
+	if d.Severity == Error {
+		s.errors++
 	}
 	s.list = append(s.list, d)
 }

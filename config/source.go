@@ -57,7 +57,7 @@ func (l *line) cut(i, j int) line {
 }
 
 // trim takes white space from both ends.
-func (l *line) trim() line {
+func (l *line) trim() {
 	i, j := 0, len(l.text)
 	for i < j && isSpace(l.text[i]) {
 		i++
@@ -65,10 +65,18 @@ func (l *line) trim() line {
 	for j > i && isSpace(l.text[j-1]) {
 		j--
 	}
-	if i == 0 && j == len(l.text) {
-		return *l
+	l.keep(i, j)
+}
+
+// keep makes the line its own part from i to j.
+func (l *line) keep(i, j int) {
+	if i > 0 {
+		l.pos = l.at(i)
 	}
-	return l.cut(i, j)
+	l.text = l.text[i:j]
+	if l.cols != nil {
+		l.cols = l.cols[i:j]
+	}
 }
 
 func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
@@ -76,7 +84,8 @@ func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 // source is something that lines are read from: a file, the body of a
 // definition, or a line that is repeated.
 type source interface {
-	next() (line, bool)
+	// next fills in the next line.
+	next(*line) bool
 	// directory is where relative includes start and what ${_PWD} gives;
 	// empty: that of the source below.
 	directory() string
@@ -94,15 +103,20 @@ type fileSource struct {
 
 func (f *fileSource) directory() string { return f.dir }
 
-func (f *fileSource) next() (line, bool) {
+func (f *fileSource) next(l *line) bool {
 	if f.rest == "" {
-		return line{}, false
+		return false
 	}
-	text, rest, _ := strings.Cut(f.rest, "\n")
-	f.rest = rest
+	text := f.rest
+	if i := strings.IndexByte(text, '\n'); i >= 0 {
+		text, f.rest = text[:i], text[i+1:]
+	} else {
+		f.rest = ""
+	}
 	f.n++
-	text = strings.TrimSuffix(text, "\r")
-	return line{text: text, pos: Pos{File: f.name, Line: f.n, Col: 1}, from: f.from}, true
+	l.text, l.cols, l.from = strings.TrimSuffix(text, "\r"), nil, f.from
+	l.pos.File, l.pos.Line, l.pos.Col = f.name, f.n, 1
+	return true
 }
 
 // bodySource gives the lines of a definition. Their places are those of the
@@ -114,14 +128,14 @@ type bodySource struct {
 
 func (b *bodySource) directory() string { return "" }
 
-func (b *bodySource) next() (line, bool) {
+func (b *bodySource) next(l *line) bool {
 	if len(b.lines) == 0 {
-		return line{}, false
+		return false
 	}
-	l := b.lines[0]
+	*l = b.lines[0]
 	b.lines = b.lines[1:]
 	l.from = b.from
-	return l, true
+	return true
 }
 
 // readFile reads a whole file, bounded, and refuses what is not text.
@@ -131,20 +145,23 @@ func readFile(fsys fs.FS, name string, limit int) (string, error) {
 		return "", cause(err)
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err == nil && st.IsDir() {
-		return "", errors.New("it is a directory; expected a file")
+	var data strings.Builder
+	if st, err := f.Stat(); err == nil {
+		if st.IsDir() {
+			return "", errors.New("it is a directory; expected a file")
+		}
+		data.Grow(int(min(max(st.Size(), 0), int64(limit))) + 1)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, int64(limit)+1))
-	if err != nil {
+	if _, err := io.Copy(&data, io.LimitReader(f, int64(limit)+1)); err != nil {
 		return "", cause(err)
 	}
-	if len(data) > limit {
+	if data.Len() > limit {
 		return "", fmt.Errorf("it is larger than %d bytes, the limit for all input together", limit)
 	}
-	if isBinary(data) {
+	if isBinary(data.String()) {
 		return "", errors.New("it is a binary file; expected text in the language of keepalived.conf")
 	}
-	return string(data), nil
+	return data.String(), nil
 }
 
 // cause takes operation and path away from an error: the position has them.
@@ -158,14 +175,14 @@ func cause(err error) error {
 
 // isBinary tells files that nobody wrote as text, such as a program or a
 // compressed file, from a text with a stray NUL.
-func isBinary(data []byte) bool {
+func isBinary(data string) bool {
 	const sample = 4096
 	if len(data) > sample {
 		data = data[:sample]
 	}
 	nul, odd := 0, 0
-	for _, c := range data {
-		switch {
+	for i := range len(data) {
+		switch c := data[i]; {
 		case c == 0:
 			nul++
 		case c < ' ' && !isSpace(c) && c != 0x1b, c == 0x7f:

@@ -104,7 +104,9 @@ func (p *preprocessor) useBody(l *line, ref reference, body []line) bool {
 	}
 	before, after := l.cut(0, ref.start), l.cut(ref.end, len(l.text))
 	lines := body
-	if before = before.trim(); before.text != "" {
+	before.trim()
+	after.trim()
+	if before.text != "" {
 		first := line{text: before.text, pos: before.pos}
 		if len(body) > 0 {
 			first.text += " " + body[0].text
@@ -113,7 +115,7 @@ func (p *preprocessor) useBody(l *line, ref reference, body []line) bool {
 			lines = []line{first}
 		}
 	}
-	if after = after.trim(); after.text != "" {
+	if after.text != "" {
 		lines = append(append([]line(nil), lines...), keepText(after))
 	}
 	p.push(&bodySource{lines: lines, from: &frame{pos: l.at(ref.start), depth: depth, up: l.from}})

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"sort"
 	"strings"
+	"sync"
 )
 
 // status says what this program does with a keyword.
@@ -149,7 +150,8 @@ type row struct {
 	since  string // first release of keepalived, when later than 2.2
 
 	idx   int
-	field []int // index path of to
+	field []int    // index path of to
+	sub   *section // of a block
 }
 
 func (r *row) path() string {
@@ -165,6 +167,9 @@ type section struct {
 	typ   reflect.Type
 	rows  map[string]*row
 	order []*row
+	// many marks blocks that a file may have by the hundred thousand: what
+	// they were given is kept in a list instead of a map.
+	many bool
 }
 
 // sectionTypes are the types that the rows of a block fill.
@@ -217,6 +222,9 @@ func allRows() []row {
 	return all
 }
 
+// allSections is the index of the table, made once and never changed.
+var allSections = sync.OnceValue(buildSections)
+
 // buildSections indexes the table. It panics when a row names a field that its
 // type does not have: that is a mistake in the table.
 func buildSections() map[string]*section {
@@ -227,6 +235,7 @@ func buildSections() map[string]*section {
 		s := sections[r.in]
 		if s == nil {
 			s = &section{path: r.in, typ: sectionType(r.in), rows: map[string]*row{}}
+			s.many = r.in == "virtual_server.real_server" || s.typ == reflect.TypeFor[Checker]()
 			if s.typ == nil {
 				panic("config: block " + r.in + " has no type")
 			}
@@ -239,6 +248,9 @@ func buildSections() map[string]*section {
 		r.field = fieldPath(s.typ, r)
 		s.rows[r.word] = r
 		s.order = append(s.order, r)
+	}
+	for i := range rows {
+		rows[i].sub = sections[rows[i].path()]
 	}
 	return sections
 }
