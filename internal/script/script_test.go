@@ -283,6 +283,57 @@ func TestStartKeepsTheOrder(t *testing.T) {
 	}
 }
 
+// Programs that run take no threads: the runtime ends a process with 10,000.
+func TestRunningProgramsTakeNoThreads(t *testing.T) {
+	threads := func() int {
+		entries, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	before := threads()
+	ctx, cancel := context.WithCancel(t.Context())
+	var running []<-chan Outcome
+	for range 60 {
+		running = append(running, Start(ctx, Command{Argv: []string{"sleep", "60"}}, 0))
+	}
+	if now := threads(); now > before+20 {
+		t.Errorf("%d threads with 60 programs, %d before", now, before)
+	}
+	cancel()
+	for _, done := range running {
+		if o := <-done; o.Signal != syscall.SIGTERM {
+			t.Errorf("got %+v", o)
+		}
+	}
+}
+
+// Where the runtime's poller cannot watch a process, a thread does.
+func TestHasExitedWaits(t *testing.T) {
+	p, err := os.StartProcess("/bin/sleep", []string{"sleep", "0.1"}, &os.ProcAttr{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.PidfdOpen(p.Pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if hasExited(fd, unix.WNOHANG) {
+		t.Error("the program has ended already")
+	}
+	if !hasExited(fd, 0) || !hasExited(fd, unix.WNOHANG) {
+		t.Error("the program has not ended")
+	}
+	if state, err := p.Wait(); err != nil || !state.Success() {
+		t.Errorf("the program was reaped: %v, %v", state, err)
+	}
+	if !hasExited(fd, unix.WNOHANG) {
+		t.Error("a reaped program has not ended")
+	}
+}
+
 func TestCommandText(t *testing.T) {
 	c := Command{Argv: []string{"/usr/bin/notify", "a b"}}
 	full := c.With("INSTANCE", "VI_1")
