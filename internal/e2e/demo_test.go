@@ -64,6 +64,40 @@ func TestDemo(t *testing.T) {
 	nothingLeft(t, cmd.Process.Pid)
 }
 
+// TestDemoIsKept keeps the lab, asks both directors as it says, and ends it.
+func TestDemoIsKept(t *testing.T) {
+	t.Parallel()
+	cmd, out := demo(t, "--keep")
+	labtest.Eventually(t, 2*time.Minute, "the lab is kept", func() error {
+		if !strings.Contains(out.String(), "stays up until Ctrl-C") {
+			return fmt.Errorf("%s", out)
+		}
+		return nil
+	})
+	tried, printed := 0, strings.Split(out.String(), "stays up until Ctrl-C")[1]
+	for line := range strings.Lines(printed) {
+		line, _, _ = strings.Cut(strings.TrimSpace(line), "  #")
+		if !strings.Contains(line, " status ") {
+			continue
+		}
+		tried++
+		b, err := exec.CommandContext(t.Context(), "sh", "-c", line).CombinedOutput()
+		if err != nil || len(b) == 0 {
+			t.Errorf("%s: %v\n%s", line, err, b)
+		}
+	}
+	if tried != 2 {
+		t.Errorf("%d commands about both directors, want 2:\n%s", tried, printed)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("a kept demo whose steps held ends with %v", err)
+	}
+	nothingLeft(t, cmd.Process.Pid)
+}
+
 // TestDemoIsInterrupted ends the demo as Ctrl-C does: it says so, fails, and
 // leaves nothing.
 func TestDemoIsInterrupted(t *testing.T) {

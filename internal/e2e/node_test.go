@@ -154,6 +154,11 @@ func waitOwner(t *testing.T, limit time.Duration, addr string, want *node, all .
 // status is what the tests read of `xvip status --json`.
 type status struct {
 	Version string `json:"version"`
+	Reload  struct {
+		Count   int    `json:"count"`
+		OK      bool   `json:"ok"`
+		Message string `json:"message"`
+	} `json:"reload"`
 	Engine  struct {
 		XDP struct {
 			Available  bool   `json:"available"`

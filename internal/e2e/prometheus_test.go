@@ -116,6 +116,15 @@ func TestStatusAndPrometheusAgree(t *testing.T) {
 	if v.Connections < 20 {
 		t.Errorf("%d connections after 20 requests", v.Connections)
 	}
+	forwarded := 0.0
+	for name, packets := range st.Engine.XDP.Verdicts {
+		if strings.HasPrefix(name, "forward_") {
+			forwarded += float64(packets)
+		}
+	}
+	if forwarded < 80 {
+		t.Errorf("XDP forwarded %v packets of 20 requests", forwarded)
+	}
 	for _, c := range []struct {
 		query, label string
 		want         map[string]float64
@@ -125,6 +134,10 @@ func TestStatusAndPrometheusAgree(t *testing.T) {
 		{"xvip_vrrp_effective_priority", "router", map[string]float64{"VI_1": 100}},
 		{"xvip_vrrp_transitions_total", "router", map[string]float64{"VI_1": float64(st.VirtualRouters[0].Transitions)}},
 		{"xvip_check_up", "real_server", map[string]float64{"192.168.166.129:80": 0, "192.168.166.131:80": 1}},
+		{`xvip_engine_available{engine="xdp"}`, "engine", map[string]float64{"xdp": 1}},
+		{"xvip_service_connections_total", "service", map[string]float64{"192.168.166.100:80": float64(v.Connections)}},
+		{"xvip_service_packets_in_total", "service", map[string]float64{"192.168.166.100:80": float64(v.PacketsIn)}},
+		{`sum(xvip_xdp_verdict_packets_total{verdict=~"forward_.*"})`, "", map[string]float64{"": forwarded}},
 		{"xvip_config_last_reload_successful", "job", map[string]float64{"xvip": 1}},
 	} {
 		labtest.Eventually(t, 10*time.Second, c.query, func() error {
