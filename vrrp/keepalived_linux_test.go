@@ -1,0 +1,154 @@
+package vrrp
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/xvip-lb/xvip/internal/script"
+	"golang.org/x/sys/unix"
+)
+
+// startKeepalived runs the real one in the test's namespace with a
+// configuration; end stops it cleanly and waits.
+func startKeepalived(t *testing.T, dir, config string) (end func()) {
+	t.Helper()
+	path, err := exec.LookPath("keepalived")
+	if err != nil {
+		t.Skip("keepalived is not installed")
+	}
+	file := filepath.Join(dir, "keepalived.conf")
+	writeFile(t, file, config)
+	c := exec.Command(path, "-n", "-l", "-P", "-f", file, "-p", filepath.Join(dir, "pid"), "-r", filepath.Join(dir, "vrrp.pid"))
+	var log bytes.Buffer
+	c.Stdout, c.Stderr = &log, &log
+	noError(t, c.Start())
+	end = sync.OnceFunc(func() {
+		noError(t, c.Process.Signal(syscall.SIGTERM))
+		if err := c.Wait(); err != nil {
+			t.Errorf("keepalived: %v\n%s", err, &log)
+		}
+	})
+	t.Cleanup(end)
+	return end
+}
+
+// recorder gives a script that appends its arguments to a file.
+func recorder(t *testing.T, dir string) (path, out string) {
+	t.Helper()
+	path, out = filepath.Join(dir, "notify.sh"), filepath.Join(dir, "told")
+	noError(t, os.WriteFile(path, fmt.Appendf(nil, "#!/bin/sh\necho \"$@\" >>%s\n", out), 0o755))
+	return path, out
+}
+
+// fifoLines reads a pipe, once it is there, until the test ends.
+func fifoLines(t *testing.T, path string) (lines func() string) {
+	t.Helper()
+	eventually(t, "there is no fifo", func() bool { _, err := os.Stat(path); return !errors.Is(err, fs.ErrNotExist) })
+	f, err := os.OpenFile(path, os.O_RDWR, 0) // also for writing: never at its end
+	noError(t, err)
+	t.Cleanup(func() { _ = f.Close() })
+	out := &logBuffer{}
+	go func() {
+		for in := bufio.NewScanner(f); in.Scan(); {
+			fmt.Fprintln(out, in.Text())
+		}
+	}()
+	return out.String
+}
+
+// What scripts, the FIFO and the link hear of us is what they hear of
+// keepalived, for the same life: backup, master, stop.
+func TestToldAsByKeepalived(t *testing.T) {
+	nl, _, s := newTestSockets(t)
+	dir := t.TempDir()
+	notify, told := recorder(t, dir)
+	in := sniff(t, "v1", unix.ETH_P_ARP)
+	isGratuitous := func(f []byte) bool {
+		return len(f) >= 42 && bytes.Equal(f[38:42], []byte{192, 0, 2, 100}) && bytes.Equal(f[28:32], f[38:42])
+	}
+	end := startKeepalived(t, dir, fmt.Sprintf(`
+global_defs {
+	script_user root
+	vrrp_notify_fifo %s/fifo
+}
+vrrp_instance VI_1 {
+	state BACKUP
+	version 3
+	interface v0
+	virtual_router_id 51
+	priority 150
+	advert_int 0.1
+	notify_master "%s specific master"
+	notify_stop "%s specific stop"
+	notify "%s generic"
+	virtual_ipaddress {
+		192.0.2.100/24
+	}
+}
+`, dir, notify, notify, notify))
+	theirLines := fifoLines(t, filepath.Join(dir, "fifo"))
+	theirARP := in.next(isGratuitous)
+	eventually(t, "keepalived's scripts did not hear of MASTER", func() bool {
+		b, _ := os.ReadFile(told)
+		return strings.Contains(string(b), "generic INSTANCE VI_1 MASTER 150") && strings.Contains(string(b), "specific master")
+	})
+	end()
+	eventually(t, "keepalived's scripts did not hear of STOP", func() bool {
+		b, _ := os.ReadFile(told)
+		return strings.Contains(string(b), "STOP") && strings.Contains(string(b), "specific stop")
+	})
+	theirs, err := os.ReadFile(told)
+	noError(t, err)
+	noError(t, os.Remove(told))
+	eventually(t, "keepalived's fifo did not hear of STOP", func() bool { return strings.Contains(theirLines(), "STOP") })
+
+	log, _ := testLog()
+	fifo, err := script.OpenFIFO(filepath.Join(dir, "ours"), 0, 0, log)
+	noError(t, err)
+	defer fifo.Close()
+	ourLines := fifoLines(t, fifo.Path())
+	n := NewNotifier(NotifyInstance, "VI_1", NotifyScripts{Master: cmd(notify, "specific", "master"), Stop: cmd(notify, "specific", "stop"),
+		Any: cmd(notify, "generic")}, []LineWriter{fifo}, script.Start, log)
+	for _, state := range []NotifyState{NotifyBackup, NotifyMaster, NotifyStop} {
+		n.Notify(state, 150)
+	}
+	n.Finish()
+	noError(t, n.Run(t.Context()))
+	ours, err := os.ReadFile(told)
+	noError(t, err)
+	if d := cmp.Diff(sortedLines(string(theirs)), sortedLines(string(ours))); d != "" {
+		t.Errorf("scripts (-keepalived +ours):\n%s", d)
+	}
+	eventually(t, "our fifo did not hear of STOP", func() bool { return strings.Contains(ourLines(), "STOP") })
+	if d := cmp.Diff(theirLines(), ourLines()); d != "" {
+		t.Errorf("fifo (-keepalived +ours):\n%s", d)
+	}
+
+	o, _ := newTestOwner(nl, vip("v0", "192.0.2.100/24"))
+	noError(t, o.Take(t.Context()))
+	in = sniff(t, "v1", unix.ETH_P_ARP)
+	noError(t, s.Send(t.Context(), o.Addresses(), 1))
+	const length = 42 // what follows is padding, which the kernel may leave to the card
+	if got := in.next(isGratuitous); !bytes.Equal(got[:length], theirARP[:length]) {
+		t.Errorf("gratuitous ARP:\nkeepalived %x\nours       %x", theirARP, got)
+	}
+}
+
+// sortedLines takes away the order of scripts that run side by side.
+func sortedLines(text string) []string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	slices.Sort(lines)
+	return lines
+}
