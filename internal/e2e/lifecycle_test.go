@@ -153,15 +153,17 @@ func TestReload(t *testing.T) {
 		}
 		return owns(vip2, n, n)
 	})
+	report := probe.Stop()
 	r := client.FetchN(t.Context(), "http://"+vip1+"/", 40, time.Second)
 	if got := r.Servers(); got["web1"] != 30 || got["web2"] != 10 {
 		t.Errorf("weights 3 and 1 give %v", got)
 	}
 
+	probe = client.Probe("http://"+vip1+"/", 10*time.Millisecond, time.Second)
 	n.write(text)
 	n.signal(syscall.SIGHUP)
 	labtest.Eventually(t, slack, "the address of before is gone again", func() error { return owns(vip2, nil, n) })
-	report := probe.Stop()
+	report = append(report, probe.Stop()...)
 	if f := report.Failures(); f > 0 {
 		t.Errorf("%d of %d requests failed over three reloads, first: %v", f, len(report), report.FirstError())
 	}

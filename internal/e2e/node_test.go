@@ -159,7 +159,7 @@ type status struct {
 		OK      bool   `json:"ok"`
 		Message string `json:"message"`
 	} `json:"reload"`
-	Engine  struct {
+	Engine struct {
 		XDP struct {
 			Available  bool   `json:"available"`
 			Reason     string `json:"reason"`

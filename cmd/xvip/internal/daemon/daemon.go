@@ -122,9 +122,14 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, onReady func()) er
 	d.obey(ctx, tasksCtx, sigs)
 	notifySystemd(d.log, sd.SdNotifyStopping)
 	d.log.Info("xvip stops")
-	d.stop()
-	stopTasks()
-	return tasks.Wait()
+	d.ready.Store(false)
+	if err := d.routers.stop(d.opt.KeepVRRP); err != nil {
+		d.log.Error("virtual routers did not stop cleanly", "err", err)
+	}
+	stopTasks() // the director, too: nothing is applied any more
+	err = tasks.Wait()
+	d.withdraw()
+	return err
 }
 
 // obey handles signals one at a time until one of them, ctx, or the failure of
@@ -195,12 +200,8 @@ func (d *Daemon) take(cfg *config.Config) {
 	d.director.SetConfig(cfg)
 }
 
-// stop gives the addresses up, then takes the services out of the kernel.
-func (d *Daemon) stop() {
-	d.ready.Store(false)
-	if err := d.routers.stop(d.opt.KeepVRRP); err != nil {
-		d.log.Error("virtual routers did not stop cleanly", "err", err)
-	}
+// withdraw takes the services out of the kernel, or with -I leaves them.
+func (d *Daemon) withdraw() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := d.engines.stop(ctx, d.opt.KeepIPVS); err != nil {
