@@ -51,7 +51,7 @@ type binder struct {
 	suspect map[Pos]bool
 	last    Pos // where the block that was closed last had been opened
 	given   map[any]*given
-	masks   []uint64 // of real servers and checkers, in the order of the file
+	masks   []uint64 // of virtual and real servers and checkers, in the order of the file
 	read    int      // masks used up by resolve
 	pending []pendingTrack
 	scripts []scriptUse
@@ -63,6 +63,8 @@ type binder struct {
 	groups       map[string]*VirtualServerGroup
 	names        map[string]bool // of sync groups and track groups
 	checkerRows  map[string]checkerRows
+	slabRS       []RealServer // real servers and checkers are made many at a time
+	slabChecker  []Checker
 	hosts        map[*Checker][]*smtpHost
 	sorryMethods map[*VirtualServer]LVSMethod
 	seen         bool // a keyword of the table was met
@@ -218,9 +220,6 @@ func (b *binder) mark(c *call) {
 		b.given[c.obj] = g
 	}
 	g.mask[c.row.idx/64] |= 1 << (c.row.idx % 64)
-	if strings.HasPrefix(c.row.in, "virtual_server") {
-		return
-	}
 	if g.pos == nil {
 		g.pos = map[string]Pos{}
 	}

@@ -417,3 +417,14 @@ func (b *binder) garpExtraIf(c *call) {
 	}
 	b.surplus(c, n+1)
 }
+
+// randomSeed makes the numbers of ${_RANDOM} the same each time, from here on.
+func (b *binder) randomSeed(c *call) {
+	n, ok := b.number(c, c.st.args()[0], 0, 1<<32-1)
+	if !ok {
+		return
+	}
+	b.cfg.Global.RandomSeed = int64(n)
+	b.lex.pre.rand.Seed(int64(n))
+	b.surplus(c, 1)
+}

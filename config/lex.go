@@ -99,8 +99,12 @@ func (x *lexer) token() tokenKind {
 			x.i++
 			continue
 		}
-		n := rawLen(s[x.i:])
-		x.st.words = append(x.st.words, makeWord(s[x.i:x.i+n], x.i))
+		n, plain := scanWord(s[x.i:])
+		w := word{text: s[x.i : x.i+n], off: x.i}
+		if !plain {
+			w = makeWord(w.text, x.i)
+		}
+		x.st.words = append(x.st.words, w)
 		x.i += n
 	}
 	x.st.end = x.i
@@ -110,9 +114,29 @@ func (x *lexer) token() tokenKind {
 	return tokStatement
 }
 
-// rawLen is the length of the word at the start of s. White space and braces
-// end a word, except inside double quotes and except the braces of ${NAME}.
 func rawLen(s string) int {
+	n, _ := scanWord(s)
+	return n
+}
+
+// scanWord finds the end of the word at the start of s, and whether the word
+// is free of quotes and backslashes. White space and braces end a word, except
+// inside double quotes and except the braces of ${NAME}.
+func scanWord(s string) (n int, plain bool) {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c > '"' && c != '\\' && c != '{' && c != '}' && c != '$':
+		case c == '$' || c == '"' || c == '\\':
+			n = scanQuoted(s)
+			return n, strings.IndexByte(s[:n], '"') < 0 && strings.IndexByte(s[:n], '\\') < 0
+		case isSpace(c) || c == '{' || c == '}':
+			return i, true
+		}
+	}
+	return len(s), true
+}
+
+func scanQuoted(s string) int {
 	quoted := false
 	for i := 0; i < len(s); i++ {
 		c := s[i]
@@ -137,10 +161,7 @@ func rawLen(s string) int {
 
 // makeWord takes double quotes away and the backslash of \# and \!.
 func makeWord(s string, off int) word {
-	w := word{text: s, off: off}
-	if strings.IndexByte(s, '"') < 0 && strings.IndexByte(s, '\\') < 0 {
-		return w
-	}
+	w := word{off: off}
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		switch {

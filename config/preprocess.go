@@ -106,12 +106,18 @@ func (p *preprocessor) raw(l *line) bool {
 // next fills in the next logical line; it is never empty.
 func (p *preprocessor) next(l *line) bool {
 	for p.raw(l) {
-		if i := strings.IndexByte(l.text, 0); i >= 0 {
-			p.warn(l, i, "", "the line holds a NUL byte and is ignored")
+		has := classify(l.text)
+		if has&hasNUL != 0 {
+			p.warn(l, strings.IndexByte(l.text, 0), "", "the line holds a NUL byte and is ignored")
 			continue
 		}
-		p.continued = endsWithBackslash(l.text)
-		if strip(l); l.text == "" || !p.expand(l) {
+		p.continued = has&hasBackslash != 0 && endsWithBackslash(l.text)
+		if has&hasComment != 0 {
+			strip(l)
+		} else {
+			l.trim()
+		}
+		if l.text == "" || has&hasExpansion != 0 && !p.expand(l) {
 			continue
 		}
 		if word, arg, ok := includeLine(l.text); ok {
@@ -121,6 +127,24 @@ func (p *preprocessor) next(l *line) bool {
 		return true
 	}
 	return false
+}
+
+// What a line holds somewhere, so that the usual line is looked at only once.
+const (
+	hasNUL uint8 = 1 << iota
+	hasBackslash
+	hasComment
+	hasExpansion
+)
+
+var byteClass = [256]uint8{0: hasNUL, '\\': hasBackslash, '#': hasComment, '!': hasComment, '$': hasExpansion, '@': hasExpansion, '~': hasExpansion}
+
+func classify(s string) uint8 {
+	var has uint8
+	for i := range len(s) {
+		has |= byteClass[s[i]]
+	}
+	return has
 }
 
 // strip takes the comment and the white space around the text away. Only
@@ -133,9 +157,6 @@ func strip(l *line) {
 }
 
 func commentStart(s string) int {
-	if strings.IndexByte(s, '#') < 0 && strings.IndexByte(s, '!') < 0 {
-		return -1
-	}
 	quoted := false
 	for i := 0; i < len(s); i++ {
 		switch s[i] {

@@ -43,8 +43,8 @@ func rowsOfCheckers(sections map[string]*section) map[string]checkerRows {
 	return out
 }
 
-// nextMask is what the next real server or checker was given: they are
-// resolved in the order in which they were read.
+// nextMask is what the next virtual server, real server or checker was given:
+// they are resolved in the order in which they were read.
 func (b *binder) nextMask() uint64 {
 	b.read++
 	return b.masks[b.read-1]
@@ -62,7 +62,7 @@ func serviceName(vs *VirtualServer) string {
 }
 
 func (b *binder) resolveVirtualServer(vs *VirtualServer) {
-	had := func(word string) bool { return b.had(vs, "virtual_server", word) }
+	had, rows := b.nextMask(), b.checkerRows["virtual_server"]
 	if vs.LVSSched == "" {
 		vs.LVSSched = "wlc"
 		b.add(vs.Pos, nil, Warning, "virtual_server", "no lvs_sched is given; wlc is used")
@@ -94,7 +94,7 @@ func (b *binder) resolveVirtualServer(vs *VirtualServer) {
 		vs.OPS = false
 	}
 	g := &b.cfg.Global
-	if !had("smtp_alert") {
+	if had&rows.alert == 0 {
 		vs.SMTPAlert = alert(g.SMTPAlertChecker, g.SMTPAlert, false)
 	}
 	if s := vs.SorryServer; s != nil {

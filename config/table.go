@@ -235,7 +235,7 @@ func buildSections() map[string]*section {
 		s := sections[r.in]
 		if s == nil {
 			s = &section{path: r.in, typ: sectionType(r.in), rows: map[string]*row{}}
-			s.many = r.in == "virtual_server.real_server" || s.typ == reflect.TypeFor[Checker]()
+			s.many = r.in == "virtual_server" || r.in == "virtual_server.real_server" || s.typ == reflect.TypeFor[Checker]()
 			if s.typ == nil {
 				panic("config: block " + r.in + " has no type")
 			}

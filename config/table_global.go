@@ -139,7 +139,7 @@ var tableGlobal = []row{
 		doc: "Parent process name"},
 	{in: "global_defs", word: "process_names", args: bare, to: "ProcessNames", def: "", status: noeffect, reason: oneProcess,
 		doc: "Set default process names"},
-	{in: "global_defs", word: "random_seed", args: num(0, 4294967295), to: "RandomSeed", def: "time", status: works,
+	{in: "global_defs", word: "random_seed", args: custom("N", 1, (*binder).randomSeed), to: "RandomSeed", def: "time", status: works,
 		doc: "Seed for ${_RANDOM}"},
 	{in: "global_defs", word: "reload_check_config", args: custom("[LOGFILE]", 0, (*binder).reloadCheck), to: "ReloadCheckConfig", def: "off", status: noeffect, reason: alwaysChecked,
 		doc: "Run a config test in a subprocess first and skip the reload if bad"},

@@ -11,7 +11,7 @@ var tableTop = []row{
 		doc: "GARP/NA rate limits per interface or shared by several"},
 	{in: "", word: "global_defs", args: block("", (*binder).openGlobal), to: "Global", def: "", status: works,
 		doc: "Block of daemon-wide settings"},
-	{in: "", word: "instance", lax: true, args: str("NAME"), to: "Global.Instance", def: "", status: works,
+	{in: "", word: "instance", lax: true, args: str("NAME"), to: "Global.Instance", def: "", status: planned,
 		doc: "Name this daemon instance (pid files, syslog ident); fixed across reload"},
 	{in: "", word: "interface_up_down_delays", args: items("IF DOWN [UP]", (*binder).upDownItem), to: "InterfaceUpDownDelays", def: "0", status: planned,
 		doc: "Debounce of link state before FAULT/BACKUP"},
