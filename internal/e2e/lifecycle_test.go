@@ -110,9 +110,9 @@ func TestAKilledDaemonForwardsOnAndTheNextAdoptsIt(t *testing.T) {
 	})
 }
 
-// TestReload: a good file is followed without a change of role or a lost
+// TestReloadLosesNothing: a good file is followed without a change of role or a lost
 // request, a broken one changes nothing.
-func TestReload(t *testing.T) {
+func TestReloadLosesNothing(t *testing.T) {
 	t.Parallel()
 	text := example(t, "lvs-dr-master.conf")
 	n, client := single(t, "reload", text)
