@@ -68,20 +68,16 @@ func fifoLines(t *testing.T, path string) (lines func() string) {
 	return out.String
 }
 
-// What scripts, the FIFO and the link hear of us is what they hear of
-// keepalived, for the same life: backup, master, stop.
-func TestToldAsByKeepalived(t *testing.T) {
-	nl, _, s := newTestSockets(t)
-	dir := t.TempDir()
-	notify, told := recorder(t, dir)
-	in := sniff(t, "v1", unix.ETH_P_ARP)
-	isGratuitous := func(f []byte) bool {
-		return len(f) >= 42 && bytes.Equal(f[38:42], []byte{192, 0, 2, 100}) && bytes.Equal(f[28:32], f[38:42])
-	}
-	end := startKeepalived(t, dir, fmt.Sprintf(`
+// life is what was told of backup, master, stop.
+type life struct {
+	scripts []string // sorted: some run side by side
+	fifo    string
+}
+
+const keepalivedLife = `
 global_defs {
 	script_user root
-	vrrp_notify_fifo %s/fifo
+	vrrp_notify_fifo DIR/fifo
 }
 vrrp_instance VI_1 {
 	state BACKUP
@@ -90,35 +86,47 @@ vrrp_instance VI_1 {
 	virtual_router_id 51
 	priority 150
 	advert_int 0.1
-	notify_master "%s specific master"
-	notify_stop "%s specific stop"
-	notify "%s generic"
+	notify_master "NOTIFY specific master"
+	notify_stop "NOTIFY specific stop"
+	notify "NOTIFY generic"
 	virtual_ipaddress {
 		192.0.2.100/24
 	}
 }
-`, dir, notify, notify, notify))
-	theirLines := fifoLines(t, filepath.Join(dir, "fifo"))
-	theirARP := in.next(isGratuitous)
-	eventually(t, "keepalived's scripts did not hear of MASTER", func() bool {
-		b, _ := os.ReadFile(told)
-		return strings.Contains(string(b), "generic INSTANCE VI_1 MASTER 150") && strings.Contains(string(b), "specific master")
-	})
-	end()
-	eventually(t, "keepalived's scripts did not hear of STOP", func() bool {
-		b, _ := os.ReadFile(told)
-		return strings.Contains(string(b), "STOP") && strings.Contains(string(b), "specific stop")
-	})
-	theirs, err := os.ReadFile(told)
-	noError(t, err)
-	noError(t, os.Remove(told))
-	eventually(t, "keepalived's fifo did not hear of STOP", func() bool { return strings.Contains(theirLines(), "STOP") })
+`
 
+// keepalivedTells lets keepalived live, calling onMaster while it is master.
+func keepalivedTells(t *testing.T, onMaster func()) life {
+	t.Helper()
+	dir := t.TempDir()
+	notify, out := recorder(t, dir)
+	end := startKeepalived(t, dir, strings.NewReplacer("DIR", dir, "NOTIFY", notify).Replace(keepalivedLife))
+	lines := fifoLines(t, filepath.Join(dir, "fifo"))
+	onMaster()
+	heard := func(words ...string) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("keepalived's scripts did not hear %q", words), func() bool {
+			b, _ := os.ReadFile(out)
+			return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(string(b), w) })
+		})
+	}
+	heard("generic INSTANCE VI_1 MASTER 150", "specific master")
+	end()
+	heard("STOP", "specific stop")
+	eventually(t, "keepalived's fifo did not hear of STOP", func() bool { return strings.Contains(lines(), "STOP") })
+	return life{sortedLines(t, out), lines()}
+}
+
+// weTell is the same life told by a Notifier.
+func weTell(t *testing.T) life {
+	t.Helper()
+	dir := t.TempDir()
+	notify, out := recorder(t, dir)
 	log, _ := testLog()
-	fifo, err := script.OpenFIFO(filepath.Join(dir, "ours"), 0, 0, log)
+	fifo, err := script.OpenFIFO(filepath.Join(dir, "fifo"), 0, 0, log)
 	noError(t, err)
 	defer fifo.Close()
-	ourLines := fifoLines(t, fifo.Path())
+	lines := fifoLines(t, fifo.Path())
 	n := NewNotifier(NotifyInstance, "VI_1", NotifyScripts{Master: cmd(notify, "specific", "master"), Stop: cmd(notify, "specific", "stop"),
 		Any: cmd(notify, "generic")}, []LineWriter{fifo}, script.Start, log)
 	for _, state := range []NotifyState{NotifyBackup, NotifyMaster, NotifyStop} {
@@ -126,14 +134,22 @@ vrrp_instance VI_1 {
 	}
 	n.Finish()
 	noError(t, n.Run(t.Context()))
-	ours, err := os.ReadFile(told)
-	noError(t, err)
-	if d := cmp.Diff(sortedLines(string(theirs)), sortedLines(string(ours))); d != "" {
-		t.Errorf("scripts (-keepalived +ours):\n%s", d)
+	eventually(t, "our fifo did not hear of STOP", func() bool { return strings.Contains(lines(), "STOP") })
+	return life{sortedLines(t, out), lines()}
+}
+
+// What scripts, the FIFO and the link hear of us is what they hear of
+// keepalived, for the same life: backup, master, stop.
+func TestToldAsByKeepalived(t *testing.T) {
+	nl, _, s := newTestSockets(t)
+	in := sniff(t, "v1", unix.ETH_P_ARP)
+	isGratuitous := func(f []byte) bool {
+		return len(f) >= 42 && bytes.Equal(f[38:42], []byte{192, 0, 2, 100}) && bytes.Equal(f[28:32], f[38:42])
 	}
-	eventually(t, "our fifo did not hear of STOP", func() bool { return strings.Contains(ourLines(), "STOP") })
-	if d := cmp.Diff(theirLines(), ourLines()); d != "" {
-		t.Errorf("fifo (-keepalived +ours):\n%s", d)
+	var theirARP []byte
+	theirs := keepalivedTells(t, func() { theirARP = in.next(isGratuitous) })
+	if d := cmp.Diff(theirs, weTell(t), cmp.AllowUnexported(life{})); d != "" {
+		t.Errorf("scripts and fifo (-keepalived +ours):\n%s", d)
 	}
 
 	o, _ := newTestOwner(nl, vip("v0", "192.0.2.100/24"))
@@ -147,8 +163,11 @@ vrrp_instance VI_1 {
 }
 
 // sortedLines takes away the order of scripts that run side by side.
-func sortedLines(text string) []string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
+func sortedLines(t *testing.T, path string) []string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	noError(t, err)
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	slices.Sort(lines)
 	return lines
 }

@@ -12,10 +12,11 @@ import (
 	"github.com/xvip-lb/xvip/internal/script"
 )
 
-func TestTrackersEffectsAndReload(t *testing.T) {
-	log, _ := testLog()
-	var runs atomic.Int32
-	hold := make(chan struct{})
+// testTrackers runs two scripts, a file and two processes. The scripts fail when
+// they have an argument, and end when hold is closed.
+func testTrackers(t *testing.T) (tr *Trackers, w TrackWanted, hold chan struct{}, runs *atomic.Int32, update func(TrackWanted)) {
+	t.Helper()
+	hold, runs = make(chan struct{}), &atomic.Int32{}
 	run := func(ctx context.Context, c script.Command, _ time.Duration) script.Outcome {
 		runs.Add(1)
 		select {
@@ -26,60 +27,75 @@ func TestTrackersEffectsAndReload(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "value")
 	writeFile(t, path, "7")
-	program, err := os.ReadFile("/proc/self/comm")
+	name, err := os.ReadFile("/proc/self/comm")
 	noError(t, err)
-	w := TrackWanted{
+	w = TrackWanted{
 		Scripts:   []TrackScript{{Name: "good", Command: *cmd("g"), Interval: time.Hour}, {Name: "bad", Command: *cmd("b", "x"), Interval: time.Hour}},
 		Files:     []TrackFile{{Name: "tf", Path: path}},
-		Processes: []TrackProcess{{Name: "self", Process: string(program[:len(program)-1]), Quorum: 1, QuorumMax: -1}, {Name: "none", Process: "xvip-no-such", Quorum: 1, QuorumMax: -1}},
+		Processes: []TrackProcess{{Name: "self", Process: string(name[:len(name)-1]), Quorum: 1, QuorumMax: -1}, {Name: "none", Process: "xvip-no-such", Quorum: 1, QuorumMax: -1}},
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	tr := NewTrackers(run, log)
-	woken := make(chan struct{}, 100)
-	defer tr.Watch(TrackKindScript, "bad", func() { woken <- struct{}{} })()
-	noError(t, tr.Update(ctx, w))
-	is := func(kind TrackKind, name string, weight int, want TrackResult) {
+	log, _ := testLog()
+	tr = NewTrackers(run, log)
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() { cancel(); tr.Wait() })
+	update = func(w TrackWanted) {
 		t.Helper()
-		eventually(t, "the effect of "+name+" is another one", func() bool { return tr.Effect(kind, name, weight, false) == want })
+		noError(t, tr.Update(ctx, w))
 	}
-	is(TrackKindScript, "bad", 0, TrackResult{})
+	update(w)
+	return tr, w, hold, runs, update
+}
+
+// wantEffect waits until a tracker has that effect.
+func wantEffect(t *testing.T, tr *Trackers, kind TrackKind, name string, weight int, want TrackResult) {
+	t.Helper()
+	eventually(t, "the effect of "+name+" is another one", func() bool { return tr.Effect(kind, name, weight, false) == want })
+}
+
+func TestTrackersEffects(t *testing.T) {
+	tr, _, hold, _, _ := testTrackers(t)
+	wantEffect(t, tr, TrackKindScript, "bad", 0, TrackResult{})
 	close(hold)
-	is(TrackKindScript, "bad", 0, TrackResult{Known: true, Fault: "script bad is down"})
-	is(TrackKindScript, "bad", -20, TrackResult{Known: true, Delta: -20})
-	is(TrackKindScript, "good", 20, TrackResult{Known: true, Delta: 20})
-	is(TrackKindFile, "tf", 2, TrackResult{Known: true, Delta: 14})
-	is(TrackKindFile, "tf", 0, TrackResult{Known: true, Fault: "file tf is 7"})
-	is(TrackKindProcess, "self", 5, TrackResult{Known: true, Delta: 5})
-	is(TrackKindProcess, "none", 0, TrackResult{Known: true, Fault: "process none is down"})
-	is(TrackKindScript, "missing", 0, TrackResult{Known: true})
-	<-woken
+	wantEffect(t, tr, TrackKindScript, "bad", 0, TrackResult{Known: true, Fault: "script bad is down"})
+	wantEffect(t, tr, TrackKindScript, "bad", -20, TrackResult{Known: true, Delta: -20})
+	wantEffect(t, tr, TrackKindScript, "good", 20, TrackResult{Known: true, Delta: 20})
+	wantEffect(t, tr, TrackKindFile, "tf", 2, TrackResult{Known: true, Delta: 14})
+	wantEffect(t, tr, TrackKindFile, "tf", 0, TrackResult{Known: true, Fault: "file tf is 7"})
+	wantEffect(t, tr, TrackKindProcess, "self", 5, TrackResult{Known: true, Delta: 5})
+	wantEffect(t, tr, TrackKindProcess, "none", 0, TrackResult{Known: true, Fault: "process none is down"})
+	wantEffect(t, tr, TrackKindScript, "missing", 0, TrackResult{Known: true})
 
 	want := []TrackerStatus{{TrackKindFile, "tf", TrackDown, 7}, {TrackKindProcess, "none", TrackDown, 0}, {TrackKindProcess, "self", TrackUp, 0},
 		{TrackKindScript, "bad", TrackDown, 0}, {TrackKindScript, "good", TrackUp, 0}}
 	if got := tr.Status(); !slices.Equal(got, want) {
 		t.Errorf("got %+v", got)
 	}
+}
 
-	// A reload: one script changes, one process goes, the rest stays.
-	for len(woken) > 0 {
-		<-woken
-	}
-	before, kept := runs.Load(), tr.running[trackKey{TrackKindScript, "good"}]
-	w.Scripts[1].Command = *cmd("b")
+// A reload changes one script and drops one process; the rest goes on, and a
+// watch outlives the tracker.
+func TestTrackersReload(t *testing.T) {
+	tr, w, hold, runs, update := testTrackers(t)
+	close(hold)
+	wantEffect(t, tr, TrackKindScript, "good", 20, TrackResult{Known: true, Delta: 20})
+	wantEffect(t, tr, TrackKindScript, "bad", 0, TrackResult{Known: true, Fault: "script bad is down"})
+	woken := make(chan struct{}, 100)
+	defer tr.Watch(TrackKindScript, "bad", func() { woken <- struct{}{} })()
+	script, process := trackKey{TrackKindScript, "good"}, trackKey{TrackKindProcess, "self"}
+	before, kept := runs.Load(), tr.running[script]
+	w.Scripts = []TrackScript{w.Scripts[0], {Name: "bad", Command: *cmd("b"), Interval: time.Hour}}
 	w.Processes = w.Processes[:1]
-	noError(t, tr.Update(ctx, w))
-	<-woken // a watch outlives the tracker
-	is(TrackKindScript, "bad", 0, TrackResult{Known: true})
-	is(TrackKindProcess, "none", 0, TrackResult{Known: true})
-	is(TrackKindProcess, "self", 5, TrackResult{Known: true, Delta: 5})
-	if runs.Load() != before+1 || tr.running[trackKey{TrackKindScript, "good"}] != kept {
+	update(w)
+	<-woken
+	wantEffect(t, tr, TrackKindScript, "bad", 0, TrackResult{Known: true})
+	wantEffect(t, tr, TrackKindProcess, "none", 0, TrackResult{Known: true})
+	wantEffect(t, tr, TrackKindProcess, "self", 5, TrackResult{Known: true, Delta: 5})
+	if runs.Load() != before+1 || tr.running[script] != kept {
 		t.Errorf("%d runs after %d: a script that stays was started again", runs.Load(), before)
 	}
-	processes := tr.running[trackKey{TrackKindProcess, "self"}]
-	noError(t, tr.Update(ctx, w))
-	if tr.running[trackKey{TrackKindProcess, "self"}] != processes || runs.Load() != before+1 {
+	same := tr.running[process]
+	update(w)
+	if tr.running[process] != same || runs.Load() != before+1 {
 		t.Error("a reload of the same starts trackers again")
 	}
-	cancel()
-	tr.Wait()
 }
