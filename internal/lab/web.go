@@ -59,6 +59,9 @@ func (w *Web) Down() {
 	}
 }
 
+// Host is where the server runs.
+func (w *Web) Host() *Host { return w.host }
+
 // SetStatus is the code of every answer from now on.
 func (w *Web) SetStatus(code int) { w.status.Store(int32(code)) }
 
