@@ -96,6 +96,7 @@ func (b *binder) fail(c *call, format string, args ...any) {
 // section reads the inside of a block up to its closing brace, or the whole
 // input for the top level.
 func (b *binder) section(sec *section, obj any) {
+	c := &call{st: &b.lex.st, obj: obj} // one for all statements of the block
 	for {
 		switch b.lex.next() {
 		case tokEOF:
@@ -114,7 +115,7 @@ func (b *binder) section(sec *section, obj any) {
 			end := b.skip()
 			b.add(pos, from, Warning, "{", "a block begins here without a keyword; it is skipped up to line %d", end.Line)
 		case tokStatement:
-			b.statement(sec, obj)
+			b.statement(sec, c)
 		}
 		if b.closing > 0 {
 			b.closing--
@@ -124,7 +125,7 @@ func (b *binder) section(sec *section, obj any) {
 }
 
 // statement handles one keyword.
-func (b *binder) statement(sec *section, obj any) {
+func (b *binder) statement(sec *section, c *call) {
 	st := &b.lex.st
 	r := sec.rows[st.keyword()]
 	last := b.last
@@ -140,11 +141,12 @@ func (b *binder) statement(sec *section, obj any) {
 		return
 	}
 	b.seen = true
-	b.apply(&call{row: r, st: st, obj: obj}, sec)
+	c.row, c.field = r, reflect.Value{}
+	b.apply(c)
 }
 
 // apply checks the arguments and hands them to the field or the handler.
-func (b *binder) apply(c *call, sec *section) {
+func (b *binder) apply(c *call) {
 	r := c.row
 	if got := len(c.st.args()); got < r.args.need {
 		what := "the argument is missing"

@@ -124,7 +124,10 @@ func (b *binder) resolveVirtualServer(vs *VirtualServer) {
 // resolveServers brings real servers to what their service can carry: the
 // port of DR and TUN, one family, no server twice.
 func (b *binder) resolveServers(vs *VirtualServer) {
-	seen := map[netip.AddrPort]bool{}
+	var seen map[netip.AddrPort]bool
+	if len(vs.RealServers) > 16 { // below that, looking at each is faster
+		seen = make(map[netip.AddrPort]bool, len(vs.RealServers))
+	}
 	kept := vs.RealServers[:0]
 	for _, rs := range vs.RealServers {
 		kind := rs.LVSMethod.Kind
@@ -137,11 +140,17 @@ func (b *binder) resolveServers(vs *VirtualServer) {
 			rs.Port = vs.Port
 		}
 		k := netip.AddrPortFrom(rs.Address, rs.Port)
-		if seen[k] {
+		again := seen[k]
+		for i := 0; seen == nil && i < len(kept); i++ {
+			again = again || kept[i].Port == k.Port() && kept[i].Address == k.Addr()
+		}
+		if again {
 			b.add(rs.Pos, nil, Warning, "real_server", "%s port %d is in %s twice; the second one is left out", rs.Address, rs.Port, serviceName(vs))
 			continue
 		}
-		seen[k] = true
+		if seen != nil {
+			seen[k] = true
+		}
 		kept = append(kept, rs)
 	}
 	vs.RealServers = kept

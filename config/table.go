@@ -2,7 +2,6 @@ package config
 
 import (
 	"reflect"
-	"sort"
 	"strings"
 	"sync"
 )
@@ -272,16 +271,6 @@ func fieldPath(t reflect.Type, r *row) []int {
 		t = f.Type
 	}
 	return path
-}
-
-// words lists the keywords of a block in order.
-func (s *section) words() []string {
-	var w []string
-	for _, r := range s.order {
-		w = append(w, r.word)
-	}
-	sort.Strings(w)
-	return w
 }
 
 // itemsOf is a list block with arguments of its own.

@@ -220,7 +220,7 @@ func method(m LVSMethod) []string {
 
 // quote writes a word so that the lexer reads it back.
 func quote(s string) string {
-	if s != "" && strings.IndexAny(s, " \t\v\f#!{}\"") < 0 {
+	if s != "" && !strings.ContainsAny(s, " \t\v\f#!{}\"") {
 		return s
 	}
 	return `"` + strings.ReplaceAll(s, `"`, `\"`) + `"`

@@ -154,6 +154,9 @@ func (b *binder) setNumbers(c *call, args []word) bool {
 // parseDecimal reads a decimal number with at most six places, exactly, as
 // millionths.
 func parseDecimal(s string) (int64, bool) {
+	if len(s) == 1 && isDigit(s[0]) {
+		return int64(s[0]-'0') * 1000000, true
+	}
 	neg := strings.HasPrefix(s, "-")
 	s = strings.TrimPrefix(strings.TrimPrefix(s, "-"), "+")
 	whole, frac, dot := strings.Cut(s, ".")
