@@ -72,7 +72,7 @@ type binder struct {
 }
 
 func (b *binder) add(pos Pos, from *frame, sev Severity, keyword, format string, args ...any) {
-	if b.sink.full() {
+	if b.sink.full(sev) {
 		b.sink.drop(sev)
 		return
 	}
@@ -308,7 +308,7 @@ func (b *binder) list(c *call) {
 
 // unknown reports a word that is no keyword here and skips its block.
 func (b *binder) unknown(sec *section, st *statement) {
-	if b.sink.full() {
+	if b.sink.full(Warning) {
 		b.sink.drop(Warning)
 		b.skipStray()
 		return
@@ -355,6 +355,7 @@ func (b *binder) skipStrayBlock(c *call) {
 
 // skip reads on to the brace that closes the block just opened.
 func (b *binder) skip() Pos {
+	open, from := b.lex.pos, b.lex.from
 	for depth := 1; depth > 0; {
 		switch b.lex.next() {
 		case tokOpen:
@@ -362,7 +363,11 @@ func (b *binder) skip() Pos {
 		case tokClose:
 			depth--
 		case tokEOF:
+			if !b.missing || b.recover {
+				b.add(open, from, Error, "{", "this block is skipped, but its '}' is missing: all that follows would be skipped with it")
+			}
 			b.endOfInput()
+			b.missing = true
 			return b.lex.pos
 		}
 	}

@@ -12,8 +12,15 @@ type sink struct {
 	more    map[int]int    // how often it would have been given again
 }
 
-// full says that a further diagnostic would only be counted.
-func (s *sink) full() bool { return len(s.list) >= maxDiagnostics }
+// full says that a further diagnostic would only be counted. Errors have room
+// of their own: what keeps the daemon from starting is not lost among
+// warnings.
+func (s *sink) full(sev Severity) bool {
+	if sev == Error {
+		return s.errors >= maxErrors
+	}
+	return len(s.list)-s.errors >= maxDiagnostics
+}
 
 // drop counts a diagnostic that is not kept.
 func (s *sink) drop(sev Severity) {
@@ -24,7 +31,7 @@ func (s *sink) drop(sev Severity) {
 }
 
 func (s *sink) add(d Diagnostic) {
-	if s.full() {
+	if s.full(d.Severity) {
 		s.drop(d.Severity)
 		return
 	}
@@ -43,7 +50,7 @@ func (s *sink) addOnce(key string, d Diagnostic) {
 	if s.once == nil {
 		s.once, s.more = map[string]int{}, map[int]int{}
 	}
-	if len(s.list) < maxDiagnostics {
+	if !s.full(d.Severity) {
 		s.once[key] = len(s.list)
 	}
 	s.add(d)
@@ -69,9 +76,12 @@ func (s *sink) finish() []Diagnostic {
 	return s.list
 }
 
+// chain lists where a line came from, innermost first, and no more than a
+// reader can follow.
 func chain(f *frame) []Pos {
+	const most = 8
 	var ps []Pos
-	for ; f != nil; f = f.up {
+	for ; f != nil && len(ps) < most; f = f.up {
 		ps = append(ps, f.pos)
 	}
 	return ps

@@ -12,7 +12,8 @@ import (
 const (
 	defaultMaxInput = 256 << 20
 	defaultMaxDepth = 32
-	maxDiagnostics  = 10000
+	maxDiagnostics  = 10000 // warnings that are kept
+	maxErrors       = 1000  // errors that are kept
 )
 
 // frame is one step of the way from the first file to a line: an include line,
