@@ -127,10 +127,17 @@ func (s *AnnounceSockets) sendOne(ctx context.Context, a VirtualAddress) error {
 	if err != nil {
 		return err
 	}
+	send := k.neighborAdvertisement
 	if a.Addr().Is4() {
-		return k.gratuitousARP(s.nl, a.Addr())
+		send = k.gratuitousARP
 	}
-	return k.neighborAdvertisement(s.nl, a.Addr())
+	err = send(s.nl, a.Addr())
+	if errors.Is(err, unix.ENETDOWN) && link.Up {
+		// A packet socket keeps the error of an interface that went down and
+		// gives it to the first send after it is up again (packet(7)).
+		err = send(s.nl, a.Addr())
+	}
+	return err
 }
 
 // socket gives the sockets of an interface, new ones if it was made anew or got

@@ -194,3 +194,61 @@ func TestPingOfTheAddressIsAnsweredByTheStack(t *testing.T) {
 	}
 	n.stop()
 }
+
+// TestALinkThatGoesDownIsAFault: no address and no election without a link; it
+// comes back through Backup, and forwarding with it.
+func TestALinkThatGoesDownIsAFault(t *testing.T) {
+	t.Parallel()
+	n, client := single(t, "fault", example(t, "lvs-dr-master.conf"))
+	if err := n.host.LinkDown("eth0"); err != nil {
+		t.Fatal(err)
+	}
+	st := n.wantStates(slack, map[string]string{"VI_1": "FAULT"})
+	if st.VirtualServers[0].Active {
+		t.Error("the service is active in FAULT")
+	}
+	labtest.Eventually(t, slack, "the address is gone", func() error { return owns(vip1, nil, n) })
+	if err := n.host.LinkUp("eth0"); err != nil {
+		t.Fatal(err)
+	}
+	n.wantStates(masterDown+startUp, map[string]string{"VI_1": "MASTER"})
+	bothUp(n)
+	alternates(t, client, vip1)
+	if log := n.log(); strings.Contains(log, "not announced") {
+		t.Error("the address was not announced after the link came back")
+	}
+	n.stop()
+}
+
+// bothUp waits until all web servers have passed their checks.
+func bothUp(n *node) {
+	n.t.Helper()
+	labtest.Eventually(n.t, 12*time.Second, "both web servers are up", func() error {
+		st, err := n.status()
+		if err != nil {
+			return err
+		}
+		for _, r := range st.VirtualServers[0].RealServers {
+			if !r.Up && !r.Sorry {
+				return fmt.Errorf("%s is down: %s", r.Address, r.Reason)
+			}
+		}
+		return nil
+	})
+}
+
+// TestTrackInterface: the fault of another interface is one of the router.
+func TestTrackInterface(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(example(t, "lvs-dr-master.conf"), "advert_int 1", "advert_int 1\n    track_interface {\n        lo\n    }", 1)
+	n, _ := single(t, "trackif", text)
+	if err := n.host.LinkDown("lo"); err != nil {
+		t.Fatal(err)
+	}
+	n.wantStates(slack, map[string]string{"VI_1": "FAULT"})
+	if err := n.host.LinkUp("lo"); err != nil {
+		t.Fatal(err)
+	}
+	n.wantStates(masterDown+startUp, map[string]string{"VI_1": "MASTER"})
+	n.stop()
+}
