@@ -112,10 +112,19 @@ func TestStatusAndPrometheusAgree(t *testing.T) {
 		}
 		return nil
 	})
-	v := st.VirtualServers[0]
-	if v.Connections < 20 {
-		t.Errorf("%d connections after 20 requests", v.Connections)
+	if n := st.VirtualServers[0].Connections; n < 20 {
+		t.Errorf("%d connections after 20 requests", n)
 	}
+	compare(t, n, st)
+	text := run(t, n.host, "sh", "-c", "promtool check metrics < "+scrape(t, n))
+	if strings.TrimSpace(text) != "" {
+		t.Errorf("promtool does not like the metrics:\n%s", text)
+	}
+}
+
+// compare waits until Prometheus has what the status tells.
+func compare(t *testing.T, n *node, st *status) {
+	t.Helper()
 	forwarded := 0.0
 	for name, packets := range st.Engine.XDP.Verdicts {
 		if strings.HasPrefix(name, "forward_") {
@@ -125,6 +134,7 @@ func TestStatusAndPrometheusAgree(t *testing.T) {
 	if forwarded < 80 {
 		t.Errorf("XDP forwarded %v packets of 20 requests", forwarded)
 	}
+	v := st.VirtualServers[0]
 	for _, c := range []struct {
 		query, label string
 		want         map[string]float64
@@ -147,10 +157,6 @@ func TestStatusAndPrometheusAgree(t *testing.T) {
 			}
 			return err
 		})
-	}
-	text := run(t, n.host, "sh", "-c", "promtool check metrics < "+scrape(t, n))
-	if strings.TrimSpace(text) != "" {
-		t.Errorf("promtool does not like the metrics:\n%s", text)
 	}
 }
 

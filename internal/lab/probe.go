@@ -64,7 +64,7 @@ func (h *Host) asker(url string) request {
 			return "", err
 		}
 		defer resp.Body.Close()
-		body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+		body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 		if err != nil {
 			return "", fmt.Errorf("read answer: %w", err)
 		}
