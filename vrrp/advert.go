@@ -20,6 +20,15 @@ const (
 const (
 	AuthNone uint8 = 0
 	AuthPass uint8 = 1
+	AuthAH   uint8 = 2
+)
+
+// MaxInterval is the longest interval that version 3 can tell: 12 bits of
+// centiseconds. MinInterval is the shortest.
+const (
+	MaxInterval = 4095 * centisecond
+	MinInterval = centisecond
+	centisecond = 10 * time.Millisecond
 )
 
 // Advert is one advertisement.
@@ -33,33 +42,60 @@ type Advert struct {
 	AuthData  [authLen]byte // version 2
 }
 
+// Checksum says what the checksum of version 3 over IPv4 covers besides the
+// message. Version 2 never has a pseudo header and IPv6 always has one.
+type Checksum uint8
+
+const (
+	// WithPseudoHeader is RFC 5798's reading, which keepalived and FRR send.
+	WithPseudoHeader Checksum = iota
+	// MessageOnly is RFC 9568 section 5.2.8 (v3_checksum_as_v2).
+	MessageOnly
+)
+
 // Marshal gives the octets of the advertisement with its checksum. The
-// addresses src and dst go into the pseudo header of version 3; in version 2
-// they do not matter.
-func (a *Advert) Marshal(src, dst netip.Addr) []byte {
-	b := make([]byte, headerLen, headerLen+16*len(a.Addresses)+authLen)
+// addresses src and dst go into the pseudo header, where there is one.
+func (a *Advert) Marshal(src, dst netip.Addr, sum Checksum) []byte {
+	b := make([]byte, headerLen, headerLen+16*len(a.Addresses)+authLen+hmacLen)
 	b[0] = a.Version<<4 | typeAdvert
 	b[1], b[2], b[3] = a.VRID, a.Priority, uint8(len(a.Addresses))
 	if a.Version == 2 {
 		b[4], b[5] = a.AuthType, uint8(a.Interval/time.Second)
 	} else {
-		binary.BigEndian.PutUint16(b[4:], uint16(a.Interval/(10*time.Millisecond))&0x0fff)
+		binary.BigEndian.PutUint16(b[4:], uint16(a.Interval/centisecond)&0x0fff)
 	}
 	for _, addr := range a.Addresses {
 		b = append(b, addr.AsSlice()...)
 	}
-	var sum uint32
 	if a.Version == 2 {
 		b = append(b, a.AuthData[:]...)
-	} else {
-		sum = pseudoSum(src, dst, len(b))
 	}
-	binary.BigEndian.PutUint16(b[6:], finish(addSum(sum, b)))
+	sealChecksum(b, a.Version, src, dst, sum)
 	return b
 }
 
+// sealChecksum computes the checksum of a whole message in place.
+func sealChecksum(b []byte, version uint8, src, dst netip.Addr, kind Checksum) {
+	b[6], b[7] = 0, 0
+	var sum uint32
+	if version == 3 && (src.Is6() || kind == WithPseudoHeader) {
+		sum = pseudoSum(src, dst, len(b))
+	}
+	binary.BigEndian.PutUint16(b[6:], finish(addSum(sum, b)))
+}
+
+// checksumHolds accepts, for version 3 over IPv4, the sum over the message
+// alone and the one with a pseudo header: peers of both kinds exist, and a
+// checksum keeps nobody out.
+func checksumHolds(version uint8, b []byte, src, dst netip.Addr) bool {
+	if (version == 2 || src.Is4()) && finish(addSum(0, b)) == 0 {
+		return true
+	}
+	return version == 3 && finish(addSum(pseudoSum(src, dst, len(b)), b)) == 0
+}
+
 // pseudoSum adds up the pseudo header of a version 3 advertisement: RFC 8200
-// section 8.1 for IPv6, and its IPv4 sibling, which keepalived and FRR include.
+// section 8.1 for IPv6, and its IPv4 sibling.
 func pseudoSum(src, dst netip.Addr, length int) uint32 {
 	sum := addSum(addSum(0, src.AsSlice()), dst.AsSlice())
 	return sum + uint32(length) + protocolNumber

@@ -14,9 +14,13 @@ type Refusal uint8
 const (
 	Accepted Refusal = iota
 	RefusedTTL
-	RefusedDestination
-	RefusedSource
+	RefusedFragment    // a piece of a packet
+	RefusedDestination // unicast where multicast is configured, or the reverse
+	RefusedSource      // our own address, or one that nobody can have
+	RefusedPeer        // not a configured unicast peer
 	RefusedLength
+	RefusedTrailing // octets after the message
+	RefusedCARP     // OpenBSD's protocol of the same number
 	RefusedVersion
 	RefusedType
 	RefusedVRID
@@ -24,13 +28,15 @@ const (
 	RefusedChecksum
 	RefusedAuthType
 	RefusedAuth
+	RefusedReplay // a sequence number heard before
+	RefusedStale  // a time stamp outside the window
 	RefusedInterval
 	RefusedAddresses
 	refusals // how many there are
 )
 
-var refusalNames = [refusals]string{"accepted", "ttl", "destination", "source", "length", "version", "type", "vrid", "count",
-	"checksum", "auth_type", "auth", "interval", "addresses"}
+var refusalNames = [refusals]string{"accepted", "ttl", "fragment", "destination", "source", "peer", "length", "trailing", "carp",
+	"version", "type", "vrid", "count", "checksum", "auth_type", "auth", "replay", "stale", "interval", "addresses"}
 
 // String gives the word used in metrics and logs.
 func (r Refusal) String() string {
@@ -49,65 +55,69 @@ func Refusals() []Refusal {
 	return all
 }
 
-// ParseAdvert reads the octets after the IP header. Octets that follow the
-// message, such as Ethernet padding, are ignored.
-func ParseAdvert(b []byte, src, dst netip.Addr) (Advert, Refusal) {
+// carpLen is the length of a CARP packet. Its first octet is that of a version
+// 2 advertisement and the fourth, a length in words, is always 7.
+const carpLen = 36
+
+// ParseAdvert reads the octets after the IP header, without its padding. What
+// follows the message is given back: a trailer, or octets that are too many.
+// The checksum is not looked at.
+func ParseAdvert(b []byte, v6 bool) (a Advert, rest []byte, why Refusal) {
 	if len(b) < headerLen {
-		return Advert{}, RefusedLength
+		return Advert{}, nil, RefusedLength
 	}
-	a := Advert{Version: b[0] >> 4, VRID: b[1], Priority: b[2]}
+	a = Advert{Version: b[0] >> 4, VRID: b[1], Priority: b[2]}
 	switch {
-	case a.Version != 2 && a.Version != 3:
-		return a, RefusedVersion
+	case len(b) == carpLen && b[0] == 2<<4|typeAdvert && b[3] == 7:
+		return a, nil, RefusedCARP
+	case a.Version != 2 && a.Version != 3, a.Version == 2 && v6:
+		return a, nil, RefusedVersion
 	case b[0]&0x0f != typeAdvert:
-		return a, RefusedType
+		return a, nil, RefusedType
 	case b[3] == 0:
-		return a, RefusedCount
+		return a, nil, RefusedCount
 	}
-	size := 4
-	if src.Is6() {
-		size = 16
-	}
-	length := headerLen + int(b[3])*size
-	if a.Version == 2 {
-		length += authLen
-	}
+	length := messageLen(b, v6)
 	if len(b) < length {
-		return a, RefusedLength
+		return a, nil, RefusedLength
 	}
-	b = b[:length]
-	if !checksumHolds(a.Version, b, src, dst) {
-		return a, RefusedChecksum
+	size := addressLen(v6)
+	for i := range int(b[3]) {
+		addr, _ := netip.AddrFromSlice(b[headerLen+i*size : headerLen+(i+1)*size])
+		a.Addresses = append(a.Addresses, addr)
 	}
 	if a.Version == 2 {
 		a.AuthType, a.Interval = b[4], time.Duration(b[5])*time.Second
 		copy(a.AuthData[:], b[length-authLen:])
 	} else {
-		a.Interval = time.Duration(binary.BigEndian.Uint16(b[4:])&0x0fff) * 10 * time.Millisecond
+		a.Interval = time.Duration(binary.BigEndian.Uint16(b[4:])&0x0fff) * centisecond
 	}
 	if a.Interval == 0 {
-		return a, RefusedInterval
+		return a, nil, RefusedInterval // believing it means taking over at once
 	}
-	for i := range int(b[3]) {
-		addr, _ := netip.AddrFromSlice(b[headerLen+i*size : headerLen+(i+1)*size])
-		a.Addresses = append(a.Addresses, addr)
-	}
-	return a, Accepted
+	return a, b[length:], Accepted
 }
 
-// checksumHolds accepts, for version 3 over IPv4, the sum over the message
-// alone (RFC 9568 section 5.2.8) and the one with a pseudo header that
-// keepalived and FRR send.
-func checksumHolds(version uint8, b []byte, src, dst netip.Addr) bool {
-	if (version == 2 || src.Is4()) && finish(addSum(0, b)) == 0 {
-		return true
+func addressLen(v6 bool) int {
+	if v6 {
+		return 16
 	}
-	return version == 3 && finish(addSum(pseudoSum(src, dst, len(b)), b)) == 0
+	return 4
+}
+
+// messageLen is the length that the header of a message promises.
+func messageLen(b []byte, v6 bool) int {
+	n := headerLen + int(b[3])*addressLen(v6)
+	if b[0]>>4 == 2 {
+		n += authLen
+	}
+	return n
 }
 
 // accepts compares an advertisement that is sound in itself with what this
-// virtual router expects.
-func (c *Config) accepts(a *Advert) Refusal {
+// virtual router expects. sameMaster says that it comes from the master that
+// was heard before.
+func (c *Config) accepts(a *Advert, sameMaster bool) Refusal {
 	switch {
 	case a.VRID != c.VRID:
 		return RefusedVRID
@@ -115,10 +125,12 @@ func (c *Config) accepts(a *Advert) Refusal {
 		return RefusedVersion
 	case a.Version == 2 && a.AuthType != c.AuthType:
 		return RefusedAuthType
-	case a.Version == 2 && a.AuthType == AuthPass && a.AuthData != c.AuthData:
+	case a.Version == 2 && a.AuthType == AuthPass && !samePassword(a.AuthData, c.AuthData):
 		return RefusedAuth
 	case a.Version == 2 && a.Interval != c.AdvertInterval:
 		return RefusedInterval
+	case c.SkipCheckAdvAddr && sameMaster:
+		return Accepted
 	case len(a.Addresses) != len(c.Addresses):
 		return RefusedAddresses
 	}

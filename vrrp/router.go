@@ -22,6 +22,8 @@ type router struct {
 
 	mu       sync.Mutex
 	spec     RouterSpec
+	group    *syncGroup // nil: none
+	pending  *Join      // role of the group, to be followed
 	trackers map[string]*ScriptTracker
 	stops    []func() // of watches
 }
@@ -29,16 +31,43 @@ type router struct {
 func newRouter(s *Set, spec RouterSpec) *router {
 	c := spec.Config
 	log := s.log.With("instance", c.Name, "vrid", c.VRID, "interface", c.Interface)
-	r := &router{set: s, log: log, spec: spec, wake: make(chan struct{}, 1)}
+	r := &router{set: s, log: log, spec: spec, wake: make(chan struct{}, 1), group: s.groupOf(c.Name)}
 	r.owner = NewAddressOwner(s.nl, spec.Owned, log)
 	r.announce = NewAddressAnnouncer(s.sockets, r.owner)
-	r.notify = NewNotifier(NotifyInstance, c.Name, spec.Notify, nil, script.Start, log)
-	r.runner = newRunner(c, Shell{
-		Dial:  func(ctx context.Context) (Conn, error) { return DialMulticast(ctx, c.Interface, spec.Group) },
-		Owner: r.owner, Announcer: r.announce, Log: log, OnRole: r.roleChanged,
-	})
+	r.notify = NewNotifier(NotifyInstance, c.Name, spec.Notify, s.wanted.FIFOs, script.Start, log)
+	r.runner = newRunner(c, Shell{Dial: s.dial, Owner: r.owner, Announcer: r.announce, Log: log, OnRole: r.roleChanged,
+		OnLower: func(HeardLower) { r.notify.Notify(NotifyMasterRxLowerPri, r.effective()) }})
 	r.watch(s.trackers())
 	return r
+}
+
+func (r *router) name() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.spec.Config.Name
+}
+
+func (r *router) effective() uint8 {
+	var st RouterStatus
+	st.AdvertsRefused = map[Refusal]uint64{}
+	r.runner.fill(&st)
+	return st.EffectivePriority
+}
+
+// poke has the router look at its trackers and its group again.
+func (r *router) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// follow has the router take the role of its group.
+func (r *router) follow(to Join) {
+	r.mu.Lock()
+	r.pending = &to
+	r.mu.Unlock()
+	r.poke()
 }
 
 func (r *router) roleChanged(c RoleChanged) {
@@ -46,103 +75,131 @@ func (r *router) roleChanged(c RoleChanged) {
 		r.notify.Notify(state, c.Priority)
 	}
 	r.mu.Lock()
-	name := r.spec.Config.Name
+	name, group := r.spec.Config.Name, r.group
 	r.mu.Unlock()
 	r.set.onRole(name, c.To)
+	if group == nil {
+		return
+	}
+	if members, to := group.changed(name, c); len(members) > 0 {
+		go r.set.join(members, to) // the set may be waiting for this runner
+	}
 }
 
 // run joins the trackers and feeds the machine until the runner ends.
 func (r *router) run(ctx context.Context) {
-	if left, err := r.owner.Leftovers(); err != nil {
-		r.log.Warn("addresses of an earlier life not looked for", "err", err)
-	} else if len(left) > 0 {
-		r.log.Warn("removing addresses of an earlier life", "addresses", fmt.Sprint(left))
-		if err := r.owner.Release(ctx); err != nil {
-			r.log.Error("addresses of an earlier life not removed", "err", err)
-		}
-	}
+	r.clean(ctx)
 	go func() { _ = r.notify.Run(context.WithoutCancel(ctx)) }()
 	go r.runner.run(ctx)
-	started := false
 	lost, stopLost := r.set.links.AddressLost()
 	defer stopLost()
-	var last Conditions
+	last, started := Conditions{}, false
+	index := 0
 	for {
-		cond, ready := r.conditions()
+		own := r.set.links.Get(r.device())
+		if index != 0 && own.Exists && own.Index != index {
+			r.runner.reopen()
+		}
+		if own.Exists {
+			index = own.Index
+		}
+		cond, ready := r.conditions(own)
 		if ready && (!started || cond != last) {
-			r.runner.tell(cond)
-			last = cond
-			if !started {
-				started = true
-				r.runner.tell(Startup{})
-			}
+			r.tellConditions(cond, last, started)
+			last, started = cond, true
+		}
+		if to := r.takePending(); to != nil {
+			r.runner.tell(*to)
 		}
 		select {
 		case <-r.wake:
 		case <-lost:
-			if _, err := r.owner.Restore(ctx, r.set.links.HasAddress); err != nil {
-				r.log.Error("virtual address not restored", "err", err)
-			}
+			r.restore(ctx)
 		case <-r.runner.done:
 			return
 		}
 	}
 }
 
-// conditions joins all trackers; ready is false while one of them has not
-// spoken yet.
-func (r *router) conditions() (c Conditions, ready bool) {
+func (r *router) tellConditions(cond, last Conditions, started bool) {
+	r.runner.tell(cond)
+	if !started {
+		r.runner.tell(Startup{})
+		return
+	}
+	r.mu.Lock()
+	notify := r.spec.NotifyPriority
+	r.mu.Unlock()
+	if notify && cond.Priority != last.Priority {
+		state := NotifyBackupPriority
+		if r.runner.role() == Master {
+			state = NotifyMasterPriority
+		}
+		r.notify.Notify(state, cond.Priority)
+	}
+}
+
+func (r *router) takePending() *Join {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	own := r.set.links.Get(r.spec.Config.Interface)
-	c.Source = r.spec.Source
-	if !c.Source.IsValid() {
-		c.Source = own.Primary4
+	to := r.pending
+	r.pending = nil
+	return to
+}
+
+func (r *router) device() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.spec.Config.Interface
+}
+
+// clean removes what an earlier life left: nobody is Master yet.
+func (r *router) clean(ctx context.Context) {
+	left, err := r.owner.Leftovers()
+	if err != nil {
+		r.log.Warn("addresses of an earlier life not looked for", "err", err)
+		return
 	}
-	var fault []string
-	switch {
-	case r.spec.TrackPrimary && !own.Exists:
-		fault = append(fault, fmt.Sprintf("interface %s does not exist", own.Name))
-	case r.spec.TrackPrimary && !own.Up:
-		fault = append(fault, fmt.Sprintf("interface %s is down", own.Name))
-	case !c.Source.IsValid():
-		fault = append(fault, fmt.Sprintf("interface %s has no IPv4 address", own.Name))
+	if len(left) == 0 {
+		return
 	}
-	delta := 0
-	effect := func(what, name string, st TrackState, t TrackRef) {
-		d, f := TrackEffect(st, t.Weight, t.Reverse)
-		delta += d
-		if f {
-			fault = append(fault, fmt.Sprintf("%s %s is %s", what, name, st))
+	r.log.Warn("removing addresses of an earlier life", "addresses", fmt.Sprint(left))
+	if err := r.owner.Release(ctx); err != nil {
+		r.log.Error("addresses of an earlier life not removed", "err", err)
+	}
+}
+
+func (r *router) restore(ctx context.Context) {
+	if _, err := r.owner.Restore(ctx, r.set.links.HasAddress); err != nil {
+		r.log.Error("virtual address not restored", "err", err)
+	}
+}
+
+// conditions joins all trackers and the group; ready is false while one of
+// them has not spoken yet.
+func (r *router) conditions(own LinkState) (c Conditions, ready bool) {
+	r.mu.Lock()
+	spec, trackers, group := r.spec, r.trackers, r.group
+	r.mu.Unlock()
+	c, ready = judge(&spec, own, r.set.links.Get, func(name string) (TrackState, bool) {
+		t := trackers[name]
+		if t == nil {
+			return TrackUnknown, false
+		}
+		return t.State(), true
+	})
+	if group != nil && ready {
+		if group.setFault(spec.Config.Name, c.Fault) {
+			go r.set.wakeMembers(group)
+		}
+		if c.Fault == "" {
+			c.Fault = group.faultOf(spec.Config.Name)
 		}
 	}
-	for _, t := range r.spec.TrackInterfaces {
-		effect("interface", t.Name, trackStateOf(r.set.links.Get(t.Name).Up), t)
-	}
-	for _, t := range r.spec.TrackScripts {
-		tracker := r.trackers[t.Name]
-		if tracker == nil {
-			continue
-		}
-		if tracker.State() == TrackUnknown {
-			return c, false
-		}
-		effect("script", t.Name, tracker.State(), t)
-	}
-	if len(fault) > 0 {
-		c.Fault = fault[0]
-	}
-	c.Priority = EffectivePriority(r.spec.Config.Priority, delta)
-	return c, true
+	return c, ready
 }
 
 func (r *router) watch(trackers map[string]*ScriptTracker) {
-	wake := func() {
-		select {
-		case r.wake <- struct{}{}:
-		default:
-		}
-	}
 	r.mu.Lock()
 	stops := r.stops
 	r.stops, r.trackers = nil, trackers
@@ -151,13 +208,13 @@ func (r *router) watch(trackers map[string]*ScriptTracker) {
 	for _, stop := range stops {
 		stop()
 	}
-	stops = []func(){r.set.links.Watch(spec.Config.Interface, func(LinkState) { wake() })}
+	stops = []func(){r.set.links.Watch(spec.Config.Interface, func(LinkState) { r.poke() })}
 	for _, t := range spec.TrackInterfaces {
-		stops = append(stops, r.set.links.Watch(t.Name, func(LinkState) { wake() }))
+		stops = append(stops, r.set.links.Watch(t.Name, func(LinkState) { r.poke() }))
 	}
 	for _, t := range spec.TrackScripts {
 		if tr := trackers[t.Name]; tr != nil {
-			stops = append(stops, tr.Watch(func(TrackState) { wake() }))
+			stops = append(stops, tr.Watch(func(TrackState) { r.poke() }))
 		}
 	}
 	r.mu.Lock()
@@ -166,11 +223,11 @@ func (r *router) watch(trackers map[string]*ScriptTracker) {
 }
 
 // update takes a new configuration of the same identity.
-func (r *router) update(spec RouterSpec, trackers map[string]*ScriptTracker) {
+func (r *router) update(spec RouterSpec, trackers map[string]*ScriptTracker, group *syncGroup) {
 	r.mu.Lock()
-	r.spec = spec
+	r.spec, r.group = spec, group
 	r.mu.Unlock()
-	r.runner.configure(spec.Config)
+	r.runner.tell(Reconfigure{spec.Config})
 	added, err := r.owner.SetAddresses(context.Background(), spec.Owned)
 	if err != nil {
 		r.log.Error("virtual addresses did not follow the reload", "err", err)

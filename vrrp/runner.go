@@ -3,7 +3,6 @@ package vrrp
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -12,7 +11,7 @@ import (
 )
 
 // Owner takes and releases the addresses of one virtual router. Both may be
-// called again.
+// called again: Take adds what is missing.
 type Owner interface {
 	Take(ctx context.Context) error
 	Release(ctx context.Context) error
@@ -24,33 +23,53 @@ type Announcer interface {
 }
 
 // Dialer opens the socket of a virtual router.
-type Dialer func(ctx context.Context) (Conn, error)
+type Dialer func(c *Config) (Conn, error)
 
 // Shell is what a runner carries its actions out with.
 type Shell struct {
 	Dial      Dialer
 	Owner     Owner
 	Announcer Announcer
-	OnRole    func(RoleChanged)
+	OnRole    func(RoleChanged) // called by the runner: it must not wait
+	OnLower   func(HeardLower)  // may be nil
 	Log       *slog.Logger
 }
 
-// stopWithin bounds a clean stop: the time to take the addresses away.
-const stopWithin = 3 * time.Second
+const (
+	// stopWithin bounds a clean stop: the time to take the addresses away.
+	stopWithin = 3 * time.Second
+	// redialAfter is the pause before a socket that failed is opened again.
+	redialAfter = 250 * time.Millisecond
+)
 
-// runner runs one virtual router: one goroutine for the machine, one that
-// reads the socket, one that works on addresses.
+// runner runs one virtual router: one goroutine for the machine and the socket,
+// one that waits for the socket, one that works on addresses.
 type runner struct {
 	shell  Shell
 	events chan Event
-	stop   chan bool // true: keep the addresses
+	relink chan struct{} // the interface is another one
+	stop   chan bool     // true: keep the addresses
 	done   chan struct{}
+
+	// Of the runner's goroutine.
+	codec    codec
+	conn     Conn
+	readable chan Conn // a socket has something to receive
+	broken   chan brokenConn
+	work     *worker
+	limit    logLimit
+	keep     bool // at the end: leave the addresses
 
 	mu     sync.Mutex
 	vr     *VirtualRouter
 	counts counters
 	since  time.Time // last change of role
 	reason string
+}
+
+type brokenConn struct {
+	conn Conn
+	err  error
 }
 
 // counters are what happened to one virtual router.
@@ -62,7 +81,10 @@ type counters struct {
 }
 
 func newRunner(cfg Config, sh Shell) *runner {
-	return &runner{shell: sh, vr: NewVirtualRouter(cfg), events: make(chan Event, 16), stop: make(chan bool, 1), done: make(chan struct{})}
+	r := &runner{shell: sh, vr: NewVirtualRouter(cfg), events: make(chan Event, 16), relink: make(chan struct{}, 1),
+		stop: make(chan bool, 1), done: make(chan struct{}), readable: make(chan Conn), broken: make(chan brokenConn)}
+	r.codec.cfg = &cfg
+	return r
 }
 
 // tell hands an event to the machine; it waits at most for the machine.
@@ -73,102 +95,151 @@ func (r *runner) tell(ev Event) {
 	}
 }
 
+// reopen asks for a new socket: the interface was made anew.
+func (r *runner) reopen() {
+	select {
+	case r.relink <- struct{}{}:
+	default:
+	}
+}
+
 // run is the life of the router. It ends after a stop, with the addresses
 // released unless they are to be kept.
 func (r *runner) run(ctx context.Context) {
 	defer close(r.done)
-	work := newWorker(r.shell)
-	defer work.finish()
-	packets := make(chan Packet, 64)
-	var conn Conn
-	defer func() {
-		if conn != nil {
-			conn.Close()
-		}
-	}()
+	r.work = newWorker(r.shell)
+	defer r.work.finish(stopWithin)
+	defer r.closeConn()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	redial := time.NewTimer(0)
 	defer redial.Stop()
-	broken := make(chan error, 1)
 	for {
 		r.arm(timer)
-		var ev Event
 		select {
-		case keep := <-r.stop:
-			r.perform(conn, work, r.step(Shutdown{}), keep)
+		case r.keep = <-r.stop:
+			r.handle(Shutdown{})
 			return
 		case <-ctx.Done():
-			r.perform(conn, work, r.step(Shutdown{}), false)
+			r.handle(Shutdown{})
 			return
 		case <-redial.C:
-			var err error
-			if conn, err = r.shell.Dial(ctx); err != nil {
-				r.shell.Log.Error("no socket for advertisements; trying again", "err", err)
-				redial.Reset(time.Second)
-				continue
+			if !r.dial() {
+				redial.Reset(redialAfter)
 			}
-			go receive(conn, packets, broken, r.done)
-			continue
-		case err := <-broken:
-			r.shell.Log.Warn("the socket failed; opening it again", "err", err)
-			conn.Close()
-			conn = nil
-			redial.Reset(100 * time.Millisecond)
-			continue
-		case p := <-packets:
-			ev = r.check(p, conn)
+		case <-r.relink:
+			r.closeConn()
+			redial.Reset(0)
+		case b := <-r.broken:
+			if b.conn == r.conn {
+				r.logLimited("socket", netip.Addr{}, "the socket for advertisements failed, opening it again", "err", b.err)
+				r.closeConn()
+				redial.Reset(redialAfter)
+			}
+		case conn := <-r.readable:
+			if conn == r.conn {
+				r.drain()
+				go r.wait(conn)
+			}
 		case e := <-r.events:
-			ev = e
+			r.handle(e)
 		case <-timer.C:
 			// Whoever wakes late reads what has arrived before believing in
 			// silence (conformance T10).
-			r.drain(conn, work, packets)
-			ev = Tick{}
-		}
-		if ev != nil {
-			r.perform(conn, work, r.step(ev), false)
+			r.drain()
+			r.handle(Tick{})
 		}
 	}
 }
 
-func (r *runner) drain(conn Conn, work *worker, packets <-chan Packet) {
-	for {
-		var p Packet
+// dial opens the socket.
+func (r *runner) dial() bool {
+	conn, err := r.shell.Dial(r.codec.cfg)
+	if err != nil {
+		r.logLimited("dial", netip.Addr{}, "no socket for advertisements, trying again", "err", err)
+		return false
+	}
+	r.conn = conn
+	go r.wait(conn)
+	return true
+}
+
+// wait tells the runner once that a socket has something to receive.
+func (r *runner) wait(conn Conn) {
+	err := conn.Wait()
+	switch {
+	case err == nil:
 		select {
-		case p = <-packets:
-		default:
-			if conn == nil {
-				return
-			}
-			var ok bool
-			if p, ok = conn.Pending(); !ok {
-				return
-			}
+		case r.readable <- conn:
+		case <-r.done:
 		}
-		if ev := r.check(p, conn); ev != nil {
-			r.perform(conn, work, r.step(ev), false)
+	case !errors.Is(err, net.ErrClosed):
+		select {
+		case r.broken <- brokenConn{conn, err}:
+		case <-r.done:
 		}
 	}
 }
 
-func receive(conn Conn, packets chan<- Packet, broken chan<- error, done <-chan struct{}) {
-	for {
-		p, err := conn.Receive()
-		if err != nil {
-			if !errors.Is(err, net.ErrClosed) {
-				select {
-				case broken <- err:
-				case <-done:
-				}
-			}
-			return
+func (r *runner) closeConn() {
+	if r.conn != nil {
+		_ = r.conn.Close() // nothing is buffered
+		r.conn = nil
+	}
+}
+
+// drainMost bounds how many packets are read before other events are looked at.
+const drainMost = 256
+
+// drain handles what the socket holds. Of several advertisements in a row from
+// one router only the last counts: after a pause the older ones are history.
+func (r *runner) drain() {
+	var last *Received
+	for range drainMost {
+		if r.conn == nil {
+			break
 		}
-		select {
-		case packets <- p:
-		case <-done:
-			return
+		p, ok := r.conn.Pending()
+		if !ok {
+			break
 		}
+		ev, ok := r.check(p)
+		if !ok {
+			continue
+		}
+		if last != nil && (last.From != ev.From || ev.Advert.Priority == 0) {
+			r.handle(*last)
+		}
+		last = &ev
+	}
+	if last != nil {
+		r.handle(*last)
+	}
+}
+
+// check refuses what must have no effect and counts the reason; what is left
+// is an event.
+func (r *runner) check(p Packet) (Received, bool) {
+	r.mu.Lock()
+	self, master := r.vr.cond.Source, r.vr.master
+	r.mu.Unlock()
+	a, why := r.codec.open(time.Now(), p, self, master)
+	r.mu.Lock()
+	if why == Accepted {
+		r.counts.Received++
+		r.mu.Unlock()
+		return Received{From: p.From, Advert: a}, true
+	}
+	r.counts.Refused[why]++
+	n := r.counts.Refused[why]
+	r.mu.Unlock()
+	r.logLimited(why.String(), p.From, "advertisement refused", "reason", why.String(), "from", p.From, "count", n)
+	return Received{}, false
+}
+
+func (r *runner) logLimited(reason string, from netip.Addr, msg string, args ...any) {
+	if r.limit.allow(time.Now(), reason, from) {
+		r.shell.Log.Warn(msg, args...)
 	}
 }
 
@@ -183,65 +254,59 @@ func (r *runner) arm(t *time.Timer) {
 	t.Reset(time.Until(next))
 }
 
-func (r *runner) step(ev Event) []Action {
+// handle gives one event to the machine and does what it asks for.
+func (r *runner) handle(ev Event) {
+	if e, ok := ev.(Reconfigure); ok {
+		r.configure(e.Config)
+	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.vr.Step(time.Now(), ev)
-}
-
-// check refuses what must have no effect and counts the reason; what is left
-// is an event.
-func (r *runner) check(p Packet, conn Conn) Event {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	cfg := &r.vr.cfg
-	if len(p.Payload) >= 2 && p.Payload[1] != cfg.VRID {
-		return nil // another virtual router's
-	}
-	a, why := ParseAdvert(p.Payload, p.From, p.To)
-	switch {
-	case p.TTL != advertTTL:
-		why = RefusedTTL
-	case conn != nil && p.To != conn.Destination():
-		why = RefusedDestination
-	case !plausibleSource(p.From) || p.From == r.vr.cond.Source:
-		why = RefusedSource
-	case why == Accepted:
-		why = cfg.accepts(&a)
-	}
-	if why != Accepted {
-		r.counts.Refused[why]++
-		if n := r.counts.Refused[why]; n == 1 || n%10000 == 0 {
-			r.shell.Log.Warn("advertisement refused", "reason", why.String(), "from", p.From, "count", n)
-		}
-		return nil
-	}
-	r.counts.Received++
-	return Received{From: p.From, Advert: a}
-}
-
-func plausibleSource(a netip.Addr) bool {
-	return a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLoopback() && a != netip.AddrFrom4([4]byte{255, 255, 255, 255})
-}
-
-func (r *runner) perform(conn Conn, work *worker, acts []Action, keep bool) {
+	acts := r.vr.Step(time.Now(), ev)
+	r.mu.Unlock()
 	for _, act := range acts {
-		switch a := act.(type) {
-		case SendAdvert:
-			if !keep {
-				r.send(conn, a.Priority)
-			}
-		case TakeAddresses:
-			work.take()
-		case ReleaseAddresses:
-			if !keep {
-				work.release()
-			}
-		case AnnounceAddresses:
-			work.announce(a.Rounds)
-		case RoleChanged:
-			r.roleChanged(a)
+		r.perform(act)
+	}
+}
+
+// configure changes the wire side; another way onto the link needs a new socket.
+func (r *runner) configure(cfg Config) {
+	old := r.codec.cfg
+	r.codec.cfg = &cfg
+	if old.Version != cfg.Version || old.AuthType != cfg.AuthType || old.UnicastTTL != cfg.UnicastTTL || old.Interface != cfg.Interface {
+		r.reopen()
+	}
+}
+
+func (r *runner) perform(act Action) {
+	switch a := act.(type) {
+	case SendAdvert:
+		if !r.keep {
+			r.send(a.Priority)
 		}
+	case TakeAddresses:
+		r.take()
+	case ReleaseAddresses:
+		if !r.keep {
+			r.work.release()
+		}
+	case AnnounceAddresses:
+		r.work.announce(a.Rounds)
+	case HeardLower:
+		r.logLimited("lower", a.From, "a router with a lower rank speaks as master", "from", a.From, "priority", a.Priority)
+		if r.shell.OnLower != nil {
+			r.shell.OnLower(a)
+		}
+	case RoleChanged:
+		r.roleChanged(a)
+	}
+}
+
+// take lets the advertisement that follows wait a little for the addresses.
+func (r *runner) take() {
+	t := time.NewTimer(min(takeWithin, r.codec.cfg.AdvertInterval))
+	defer t.Stop()
+	select {
+	case <-r.work.take():
+	case <-t.C:
 	}
 }
 
@@ -256,35 +321,24 @@ func (r *runner) roleChanged(a RoleChanged) {
 	}
 }
 
-func (r *runner) send(conn Conn, priority uint8) {
-	if conn == nil {
+func (r *runner) send(priority uint8) {
+	r.mu.Lock()
+	src := r.vr.cond.Source
+	r.mu.Unlock()
+	if r.conn == nil || !src.IsValid() {
 		return
 	}
-	r.mu.Lock()
-	cfg, src := r.vr.cfg, r.vr.cond.Source
-	r.mu.Unlock()
-	a := Advert{Version: cfg.Version, VRID: cfg.VRID, Priority: priority, Interval: cfg.AdvertInterval, Addresses: cfg.Addresses,
-		AuthType: cfg.AuthType, AuthData: cfg.AuthData}
-	if err := conn.Send(src, a.Marshal(src, conn.Destination())); err != nil {
-		r.shell.Log.Error("advertisement not sent", "err", err)
+	var errs []error
+	for _, o := range r.codec.seal(time.Now(), priority, src) {
+		errs = append(errs, r.conn.Send(o)) // one peer that cannot be reached leaves the others
+	}
+	if err := errors.Join(errs...); err != nil {
+		r.logLimited("send", netip.Addr{}, "advertisement not sent", "err", err)
 		return
 	}
 	r.mu.Lock()
 	r.counts.Sent++
 	r.mu.Unlock()
-}
-
-// String names the runner in logs of the set.
-func (r *runner) String() string {
-	return fmt.Sprintf("%s (VRID %d on %s)", r.vr.cfg.Name, r.vr.cfg.VRID, r.vr.cfg.Interface)
-}
-
-// configure replaces the configuration of a running router; role and timers
-// stay.
-func (r *runner) configure(cfg Config) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.vr.cfg = cfg
 }
 
 // fill adds what the runner knows to a status.
@@ -297,4 +351,10 @@ func (r *runner) fill(st *RouterStatus) {
 	for _, why := range Refusals() {
 		st.AdvertsRefused[why] = r.counts.Refused[why]
 	}
+}
+
+func (r *runner) role() Role {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.vr.role
 }

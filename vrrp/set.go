@@ -23,12 +23,13 @@ type TrackRef struct {
 type RouterSpec struct {
 	Config          Config
 	Owned           []VirtualAddress // advertised and excluded ones
-	Group           netip.Addr       // multicast group
 	Source          netip.Addr       // invalid: the primary address of the interface
 	TrackPrimary    bool             // a fault of the own interface is one of the router
 	TrackInterfaces []TrackRef
 	TrackScripts    []TrackRef
 	Notify          NotifyScripts
+	// NotifyPriority tells the FIFO of changes of the priority.
+	NotifyPriority bool
 }
 
 // identity is what makes a router the same one over a reload, as keepalived
@@ -37,17 +38,26 @@ type identity struct {
 	vrid   uint8
 	family uint8
 	device string
-	group  netip.Addr
+	group  netip.Addr // multicast
+	source netip.Addr // unicast
 }
 
 func (s *RouterSpec) identity() identity {
-	return identity{s.Config.VRID, s.Config.Family, s.Config.Interface, s.Group}
+	id := identity{vrid: s.Config.VRID, family: s.Config.Family, device: s.Config.Interface}
+	if len(s.Config.Peers) > 0 {
+		id.source = s.Source
+	} else {
+		id.group = s.Config.Group
+	}
+	return id
 }
 
 // Wanted is everything the set should run.
 type Wanted struct {
 	Routers []RouterSpec
 	Scripts []TrackScript
+	Groups  []GroupSpec
+	FIFOs   []LineWriter // that hear of every change
 }
 
 // RouterStatus is the state of one virtual router.
@@ -83,6 +93,7 @@ type Set struct {
 	wanted  Wanted
 	routers map[identity]*router
 	scripts map[string]*scriptTask
+	groups  []*syncGroup
 	tasks   sync.WaitGroup
 }
 
@@ -138,6 +149,7 @@ func (s *Set) Update(w Wanted) {
 
 func (s *Set) reconcile() {
 	s.updateScripts()
+	s.updateGroups()
 	want := map[identity]*RouterSpec{}
 	for i := range s.wanted.Routers {
 		want[s.wanted.Routers[i].identity()] = &s.wanted.Routers[i]
@@ -150,7 +162,7 @@ func (s *Set) reconcile() {
 	}
 	for _, spec := range s.wanted.Routers {
 		if r := s.routers[spec.identity()]; r != nil {
-			r.update(spec, s.trackers())
+			r.update(spec, s.trackers(), s.groupOf(spec.Config.Name))
 			continue
 		}
 		r := newRouter(s, spec)
@@ -196,6 +208,38 @@ func (s *Set) trackers() map[string]*ScriptTracker {
 	return m
 }
 
+// dial opens a socket where the interfaces are.
+func (s *Set) dial(c *Config) (conn Conn, err error) {
+	err = s.nl.Do(func() error {
+		conn, err = DialRaw(c)
+		return err
+	})
+	return conn, err
+}
+
+// join brings virtual routers to the role of their group. It does not wait for
+// them.
+func (s *Set) join(names []string, to Join) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.routers {
+		if slices.Contains(names, r.name()) {
+			r.follow(to)
+		}
+	}
+}
+
+// wakeMembers has the members of a group look at its faults again.
+func (s *Set) wakeMembers(g *syncGroup) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.routers {
+		if slices.Contains(g.spec.Members, r.name()) {
+			r.poke()
+		}
+	}
+}
+
 // Stop leaves every election: priority 0 once, addresses removed unless keep.
 // It returns when all routers have ended.
 func (s *Set) Stop(keep bool) {
@@ -208,7 +252,12 @@ func (s *Set) Stop(keep bool) {
 	for _, t := range s.scripts {
 		t.cancel()
 	}
+	groups := s.groups
+	s.groups = nil
 	s.mu.Unlock()
+	for _, g := range groups {
+		defer g.notify.Finish()
+	}
 	var wg sync.WaitGroup
 	for _, r := range all {
 		wg.Go(func() { r.leave(NotifyStop, keep) })

@@ -1,137 +1,257 @@
 package vrrp
 
 import (
-	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"sync/atomic"
 	"syscall"
 
-	"golang.org/x/net/ipv4"
 	"golang.org/x/sys/unix"
 )
 
-// Packet is one received IP packet of protocol 112.
-type Packet struct {
-	From, To netip.Addr
-	TTL      int
-	Payload  []byte // after the IP header
-}
-
-// Conn is the way of one virtual router onto its link. Receive is for one
-// goroutine; the others may be called from any.
+// Conn is the way of one virtual router onto its link.
 type Conn interface {
-	// Send sends one advertisement from that source to the group.
-	Send(src netip.Addr, payload []byte) error
-	// Receive waits for a packet; ErrClosed after Close.
-	Receive() (Packet, error)
-	// Pending gives a packet that has arrived already, without waiting.
+	// Send sends one packet.
+	Send(o Outgoing) error
+	// Wait waits until there is something to receive; net.ErrClosed after Close.
+	Wait() error
+	// Pending receives a packet that has arrived already, without waiting.
 	Pending() (Packet, bool)
-	// Destination is the multicast group.
-	Destination() netip.Addr
 	Close() error
 }
 
-// multicastConn is a raw socket bound to one interface and joined to a group.
-type multicastConn struct {
-	pc    *ipv4.PacketConn
-	raw   syscall.RawConn
-	link  *net.Interface
-	group netip.Addr
+// maxPacket is more than the longest advertisement: 255 addresses of IPv6.
+const maxPacket = 6144
+
+// rawConn is a raw socket bound to one interface.
+type rawConn struct {
+	file   *os.File
+	raw    syscall.RawConn
+	index  int // of the interface
+	v6     bool
+	closed atomic.Bool
+	buf    []byte
+	oob    []byte
 }
 
-// maxPacket is more than the longest advertisement: 255 addresses.
-const maxPacket = 2048
+// DialRaw opens the socket of a virtual router: bound to the interface, joined
+// to the group unless there are unicast peers, deaf to other virtual routers.
+// Call it within the network namespace of the interface.
+func DialRaw(c *Config) (Conn, error) {
+	conn, err := dialRaw(c)
+	if err != nil {
+		return nil, fmt.Errorf("open VRRP socket on %q: %w", c.Interface, err)
+	}
+	return conn, nil
+}
 
-// DialMulticast opens the socket of a virtual router on an IPv4 link.
-func DialMulticast(ctx context.Context, device string, group netip.Addr) (Conn, error) {
-	link, err := net.InterfaceByName(device)
-	if err != nil {
-		return nil, fmt.Errorf("open VRRP socket on %q: %w", device, err)
-	}
-	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		var bindErr error
-		if err := c.Control(func(fd uintptr) { bindErr = unix.BindToDevice(int(fd), device) }); err != nil {
-			return err
+func dialRaw(c *Config) (*rawConn, error) {
+	index := 0 // unicast without an interface goes by the routes
+	if c.Interface != "" {
+		link, err := net.InterfaceByName(c.Interface)
+		if err != nil {
+			return nil, err
 		}
-		return bindErr
-	}}
-	conn, err := lc.ListenPacket(ctx, fmt.Sprintf("ip4:%d", protocolNumber), "0.0.0.0")
-	if err != nil {
-		return nil, fmt.Errorf("open VRRP socket on %q: %w", device, err)
+		index = link.Index
 	}
-	pc := ipv4.NewPacketConn(conn)
-	dst := &net.IPAddr{IP: group.AsSlice()}
+	domain, protocol := unix.AF_INET, protocolNumber
+	if c.Family == 6 {
+		domain = unix.AF_INET6
+	} else if c.Version == 2 && c.AuthType == AuthAH {
+		protocol = ahProtocol
+	}
+	fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
+	}
+	setUp := setUp4
+	if c.Family == 6 {
+		setUp = setUp6
+	}
 	for _, set := range []func() error{
-		func() error { return pc.JoinGroup(link, dst) },
-		func() error { return pc.SetMulticastInterface(link) },
-		func() error { return pc.SetMulticastTTL(advertTTL) },
-		func() error { return pc.SetMulticastLoopback(false) },
-		func() error { return pc.SetTOS(advertTOS) },
-		func() error { return pc.SetControlMessage(ipv4.FlagTTL|ipv4.FlagDst|ipv4.FlagInterface, true) },
+		func() error { return filterVRID(fd, c, protocol) },
+		func() error { return unix.BindToDevice(fd, c.Interface) },
+		func() error { return setUp(fd, index, c) },
 	} {
 		if err := set(); err != nil {
-			return nil, errors.Join(fmt.Errorf("set up VRRP socket on %q: %w", device, err), conn.Close())
+			return nil, errors.Join(err, unix.Close(fd))
 		}
 	}
-	raw, err := conn.(*net.IPConn).SyscallConn()
+	file := os.NewFile(uintptr(fd), "vrrp:"+c.Interface)
+	raw, err := file.SyscallConn()
 	if err != nil {
-		return nil, errors.Join(err, conn.Close())
+		return nil, errors.Join(err, file.Close())
 	}
-	return &multicastConn{pc: pc, raw: raw, link: link, group: group}, nil
+	return &rawConn{file: file, raw: raw, index: index, v6: c.Family == 6, buf: make([]byte, maxPacket), oob: make([]byte, 128)}, nil
 }
 
-func (c *multicastConn) Destination() netip.Addr { return c.group }
+// setUp4 lets us write the IP header, and joins the group.
+func setUp4(fd, index int, c *Config) error {
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_HDRINCL, 1); err != nil {
+		return os.NewSyscallError("setsockopt IP_HDRINCL", err)
+	}
+	if len(c.Peers) > 0 {
+		return nil
+	}
+	mreq := &unix.IPMreqn{Ifindex: int32(index)}
+	if err := unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_IF, mreq); err != nil {
+		return os.NewSyscallError("setsockopt IP_MULTICAST_IF", err)
+	}
+	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 0); err != nil {
+		return os.NewSyscallError("setsockopt IP_MULTICAST_LOOP", err)
+	}
+	mreq.Multiaddr = c.Group.As4()
+	return os.NewSyscallError("setsockopt IP_ADD_MEMBERSHIP", unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, mreq))
+}
 
-func (c *multicastConn) Close() error { return c.pc.Close() }
+func setUp6(fd, index int, c *Config) error {
+	type option struct {
+		name       string
+		opt, value int
+	}
+	options := []option{
+		{"IPV6_TCLASS", unix.IPV6_TCLASS, advertTOS},
+		{"IPV6_RECVPKTINFO", unix.IPV6_RECVPKTINFO, 1},
+		{"IPV6_RECVHOPLIMIT", unix.IPV6_RECVHOPLIMIT, 1},
+	}
+	if len(c.Peers) > 0 {
+		hops := advertTTL
+		if c.UnicastTTL != 0 {
+			hops = int(c.UnicastTTL)
+		}
+		options = append(options, option{"IPV6_UNICAST_HOPS", unix.IPV6_UNICAST_HOPS, hops})
+	} else {
+		options = append(options, option{"IPV6_MULTICAST_IF", unix.IPV6_MULTICAST_IF, index},
+			option{"IPV6_MULTICAST_LOOP", unix.IPV6_MULTICAST_LOOP, 0},
+			option{"IPV6_MULTICAST_HOPS", unix.IPV6_MULTICAST_HOPS, advertTTL})
+	}
+	for _, o := range options {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, o.opt, o.value); err != nil {
+			return os.NewSyscallError("setsockopt "+o.name, err)
+		}
+	}
+	if len(c.Peers) > 0 {
+		return nil
+	}
+	mreq := &unix.IPv6Mreq{Multiaddr: c.Group.As16(), Interface: uint32(index)}
+	return os.NewSyscallError("setsockopt IPV6_JOIN_GROUP", unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, mreq))
+}
 
-func (c *multicastConn) Send(src netip.Addr, payload []byte) error {
-	cm := &ipv4.ControlMessage{Src: src.AsSlice(), IfIndex: c.link.Index}
-	if _, err := c.pc.WriteTo(payload, cm, &net.IPAddr{IP: c.group.AsSlice()}); err != nil {
-		return fmt.Errorf("send advertisement on %q: %w", c.link.Name, err)
+// filterVRID leaves other virtual routers to the kernel: with many of them on a
+// link, each would wake all. The filter of a raw IPv4 socket sees the IP header
+// first, that of an IPv6 one does not (raw_rcv, rawv6_rcv_skb).
+func filterVRID(fd int, c *Config, protocol int) error {
+	offset := uint32(1)
+	if protocol == ahProtocol {
+		offset += ahLen
+	}
+	load := []unix.SockFilter{
+		{Code: unix.BPF_LDX | unix.BPF_B | unix.BPF_MSH, K: 0},
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_IND, K: offset},
+	}
+	if c.Family == 6 {
+		load = []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: offset}}
+	}
+	program := append(load,
+		unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(c.VRID), Jf: 1},
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 1<<31 - 1},
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0})
+	fprog := &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+	return os.NewSyscallError("setsockopt SO_ATTACH_FILTER", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, fprog))
+}
+
+// Close implements Conn.
+func (c *rawConn) Close() error {
+	c.closed.Store(true)
+	return c.file.Close()
+}
+
+// Send implements Conn.
+func (c *rawConn) Send(o Outgoing) error {
+	var sendErr error
+	err := c.raw.Control(func(fd uintptr) {
+		if c.v6 {
+			info := unix.PktInfo6(&unix.Inet6Pktinfo{Addr: o.Src.As16(), Ifindex: uint32(c.index)})
+			sendErr = unix.Sendmsg(int(fd), o.Payload, info, &unix.SockaddrInet6{Addr: o.Dst.As16(), ZoneId: uint32(c.index)}, unix.MSG_DONTWAIT)
+			return
+		}
+		sendErr = unix.Sendto(int(fd), append(o.Header, o.Payload...), unix.MSG_DONTWAIT, &unix.SockaddrInet4{Addr: o.Dst.As4()})
+	})
+	if err = errors.Join(err, sendErr); err != nil {
+		return fmt.Errorf("send advertisement to %s: %w", o.Dst, err)
 	}
 	return nil
 }
 
-func (c *multicastConn) Receive() (Packet, error) {
-	b := make([]byte, maxPacket)
-	n, cm, from, err := c.pc.ReadFrom(b)
-	if err != nil {
-		return Packet{}, fmt.Errorf("receive on %q: %w", c.link.Name, err)
+// Wait implements Conn.
+func (c *rawConn) Wait() error {
+	var peekErr error
+	err := c.raw.Read(func(fd uintptr) bool {
+		_, _, peekErr = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		return !errors.Is(peekErr, unix.EAGAIN)
+	})
+	switch {
+	case c.closed.Load():
+		return net.ErrClosed
+	case err != nil:
+		return fmt.Errorf("wait for advertisements: %w", err)
+	case peekErr != nil:
+		return fmt.Errorf("wait for advertisements: %w", peekErr)
 	}
-	p := Packet{Payload: b[:n]}
-	if cm != nil {
-		p.TTL = cm.TTL
-		p.To, _ = netip.AddrFromSlice(cm.Dst.To4())
-	}
-	if a, ok := from.(*net.IPAddr); ok {
-		p.From, _ = netip.AddrFromSlice(a.IP.To4())
-	}
-	return p, nil
+	return nil
 }
 
-// Pending reads without waiting, and without the runtime's poller: after a long
-// pause the poller may not know yet what the socket holds.
-func (c *multicastConn) Pending() (Packet, bool) {
-	b := make([]byte, maxPacket)
-	n := 0
-	// Control, not Read: Read waits for the goroutine that is in Receive.
+// Pending implements Conn. It asks the kernel, not the runtime's poller: after
+// a long pause the poller may not know yet what the socket holds.
+func (c *rawConn) Pending() (p Packet, ok bool) {
 	err := c.raw.Control(func(fd uintptr) {
-		var err error
-		n, _, err = unix.Recvfrom(int(fd), b, unix.MSG_DONTWAIT)
+		n, oobn, _, from, err := unix.Recvmsg(int(fd), c.buf, c.oob, unix.MSG_DONTWAIT)
 		if err != nil {
-			n = 0
+			return
 		}
+		b := append([]byte(nil), c.buf[:n]...)
+		if sa, is6 := from.(*unix.SockaddrInet6); is6 {
+			p, ok = packet6(b, c.oob[:oobn], netip.AddrFrom16(sa.Addr)), true
+			return
+		}
+		p, ok = packet4(b), true
 	})
-	if err != nil || n < 20 {
-		return Packet{}, false
+	return p, ok && err == nil
+}
+
+// packet4 takes an IPv4 packet apart; what is too short comes out empty and is
+// refused for that.
+func packet4(b []byte) Packet {
+	if len(b) < ipv4HeaderLen || int(b[0]&0x0f)*4 < ipv4HeaderLen || len(b) < int(b[0]&0x0f)*4 {
+		return Packet{}
 	}
-	header := int(b[0]&0x0f) * 4 // a raw socket gives the IP header too (raw(7))
-	if n < header {
-		return Packet{}, false
-	}
+	n := int(b[0]&0x0f) * 4
 	from, _ := netip.AddrFromSlice(b[12:16])
 	to, _ := netip.AddrFromSlice(b[16:20])
-	return Packet{From: from, To: to, TTL: int(b[8]), Payload: b[header:n]}, true
+	return Packet{From: from, To: to, TTL: int(b[8]), Header: b[:n], Payload: b[n:]}
+}
+
+// packet6 reads destination and hop limit from the control messages (RFC 3542).
+func packet6(b, oob []byte, from netip.Addr) Packet {
+	p := Packet{From: from, Payload: b}
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return p
+	}
+	for _, m := range messages {
+		if m.Header.Level != unix.IPPROTO_IPV6 {
+			continue
+		}
+		switch {
+		case m.Header.Type == unix.IPV6_HOPLIMIT && len(m.Data) >= 4:
+			p.TTL = int(binary.NativeEndian.Uint32(m.Data))
+		case m.Header.Type == unix.IPV6_PKTINFO && len(m.Data) >= unix.SizeofInet6Pktinfo:
+			p.To = netip.AddrFrom16([16]byte(m.Data[:16]))
+		}
+	}
+	return p
 }

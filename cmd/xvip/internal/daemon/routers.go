@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"net/netip"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -29,7 +31,11 @@ func newRouters(cfg *config.Config, log *slog.Logger, setMaster func(router stri
 func (r *routers) run(ctx context.Context) error { return r.set.Run(ctx) }
 
 func (r *routers) update(cfg *config.Config) error {
-	r.set.Update(wantedRouters(cfg))
+	w, err := wantedRouters(cfg)
+	if err != nil {
+		return err
+	}
+	r.set.Update(w)
 	return nil
 }
 
@@ -70,16 +76,27 @@ func familyName(f uint8) string {
 }
 
 // wantedRouters turns the configuration into what the vrrp room runs.
-func wantedRouters(cfg *config.Config) vrrp.Wanted {
+func wantedRouters(cfg *config.Config) (vrrp.Wanted, error) {
 	var w vrrp.Wanted
 	for _, s := range cfg.VRRPScripts {
 		w.Scripts = append(w.Scripts, vrrp.TrackScript{Name: s.Name, Command: *command(&s.Script), Interval: s.Interval,
 			Timeout: s.Timeout, Rise: s.Rise, Fall: s.Fall, InitFail: s.InitFail})
 	}
 	for _, in := range cfg.VRRPInstances {
-		w.Routers = append(w.Routers, wantedRouter(in))
+		hmac, err := hmacOf(in.AuthHMAC)
+		if err != nil {
+			return w, fmt.Errorf("virtual router %q: %w", in.Name, err)
+		}
+		spec := wantedRouter(in)
+		spec.Config.HMAC = hmac
+		w.Routers = append(w.Routers, spec)
 	}
-	return w
+	for _, g := range cfg.VRRPSyncGroups {
+		w.Groups = append(w.Groups, vrrp.GroupSpec{Name: g.Name, Members: g.Group, Notify: vrrp.NotifyScripts{
+			Master: command(g.Notify.Master), Backup: command(g.Notify.Backup), Fault: command(g.Notify.Fault), Stop: command(g.Notify.Stop),
+			Any: command(g.Notify.Any)}})
+	}
+	return w, nil
 }
 
 func wantedRouter(in *config.VRRPInstance) vrrp.RouterSpec {
@@ -87,29 +104,47 @@ func wantedRouter(in *config.VRRPInstance) vrrp.RouterSpec {
 		Config: vrrp.Config{
 			Name: in.Name, Interface: in.Interface, VRID: in.VirtualRouterID, Family: uint8(in.Family), Version: in.Version, Priority: in.Priority,
 			AdvertInterval: in.AdvertInt, DownTimerAdverts: in.DownTimerAdverts, Preempt: in.Preempt, PreemptDelay: in.PreemptDelay,
-			LowerPrioNoAdvert: in.LowerPrioNoAdvert, HigherPrioSendAdvert: in.HigherPrioSendAdvert,
+			Group: in.McastDstIP, Peers: peers(in.UnicastPeer), UnicastTTL: in.UnicastTTL, CheckUnicastSource: in.CheckUnicastSrc,
+			OldChecksum: oldChecksum(in.OldUnicastChecksum), SkipCheckAdvAddr: in.SkipCheckAdvAddr,
+			OwnerIgnoreAdverts: in.OwnerIgnoreAdverts,
+			LowerPrioNoAdvert:  in.LowerPrioNoAdvert, HigherPrioSendAdvert: in.HigherPrioSendAdvert,
 			Announce: vrrp.Announcing{
 				MasterRepeat: in.GARPMasterRepeat, MasterDelay: in.GARPMasterDelay, Refresh: in.GARPMasterRefresh, RefreshRepeat: in.GARPMasterRefreshRepeat,
 				LowerPrioDelay: in.GARPLowerPrioDelay, LowerPrioRepeat: in.GARPLowerPrioRepeat,
 			},
 		},
 		Owned:           append(addresses(in.VirtualIPAddress), addresses(in.VirtualIPAddressExcluded)...),
-		Group:           in.McastDstIP,
-		Source:          in.McastSrcIP,
+		Source:          source(in),
 		TrackPrimary:    !in.DontTrackPrimary,
 		TrackInterfaces: tracks(in.TrackInterface), TrackScripts: tracks(in.TrackScript),
+		NotifyPriority: in.NotifyPriorityChanges,
 		Notify: vrrp.NotifyScripts{Master: command(in.Notify.Master), Backup: command(in.Notify.Backup), Fault: command(in.Notify.Fault),
 			Stop: command(in.Notify.Stop), Any: command(in.Notify.Any), MasterRxLowerPri: command(in.NotifyMasterRXLowerPri),
 			Deleted: command(in.NotifyDeleted), ReportDeleted: in.NotifyDeletedState},
 	}
-	if in.Authentication.Type == "PASS" {
+	switch in.Authentication.Type {
+	case "PASS":
 		spec.Config.AuthType = vrrp.AuthPass
-		copy(spec.Config.AuthData[:], in.Authentication.Pass)
+	case "AH":
+		spec.Config.AuthType = vrrp.AuthAH
+	}
+	spec.Config.AuthData = vrrp.Password(in.Authentication.Pass)
+	if in.V3ChecksumAsV2 {
+		spec.Config.Checksum = vrrp.MessageOnly
 	}
 	for _, a := range in.VirtualIPAddress {
 		spec.Config.Addresses = append(spec.Config.Addresses, a.Prefix.Addr())
 	}
 	return spec
+}
+
+// source is the configured address that adverts leave from; invalid: the
+// interface's.
+func source(in *config.VRRPInstance) netip.Addr {
+	if len(in.UnicastPeer) > 0 {
+		return in.UnicastSrcIP
+	}
+	return in.McastSrcIP
 }
 
 func tracks(list []config.Track) []vrrp.TrackRef {

@@ -1,7 +1,10 @@
 package daemon
 
 import (
+	"bytes"
+	"fmt"
 	"net/netip"
+	"os"
 
 	"github.com/xvip-lb/xvip/config"
 	"github.com/xvip-lb/xvip/internal/script"
@@ -38,4 +41,53 @@ func command(s *config.Script) *script.Command {
 		return nil
 	}
 	return &script.Command{Argv: s.Argv, UID: s.UID, GID: s.GID, Groups: s.Groups, HasUser: true}
+}
+
+// peers turns the unicast peers into those of the election.
+func peers(list []config.UnicastPeer) []vrrp.Peer {
+	var out []vrrp.Peer
+	for _, p := range list {
+		out = append(out, vrrp.Peer{Addr: p.Address, MinTTL: p.MinTTL, MaxTTL: p.MaxTTL, CheckTTL: p.HasTTL})
+	}
+	return out
+}
+
+func oldChecksum(word string) vrrp.OldChecksum {
+	switch word {
+	case "always":
+		return vrrp.OldChecksumAlways
+	case "never":
+		return vrrp.OldChecksumNever
+	}
+	return vrrp.OldChecksumAuto
+}
+
+// hmacOf turns an auth_hmac block into keys and rules; nil stays nil. Keys in
+// files are read here: one that cannot be read is an error.
+func hmacOf(in *config.AuthHMAC) (*vrrp.HMAC, error) {
+	if in == nil {
+		return nil, nil
+	}
+	h := &vrrp.HMAC{Keys: map[uint8][]byte{}, ActiveKey: in.ActiveKey, Window: in.TimeWindow, Monotonic: in.AntiReplay == "monotonic"}
+	switch in.Mode {
+	case "permissive":
+		h.Mode = vrrp.HMACPermissive
+	case "receive-only":
+		h.Mode = vrrp.HMACReceiveOnly
+	}
+	for _, k := range in.Keys {
+		value := k.Value
+		if k.File != "" {
+			b, err := os.ReadFile(k.File)
+			if err != nil {
+				return nil, fmt.Errorf("read key %d of auth_hmac: %w", k.ID, err)
+			}
+			value = bytes.TrimRight(b, "\r\n")
+		}
+		if len(value) < 32 || len(value) > 64 {
+			return nil, fmt.Errorf("read key %d of auth_hmac: %d octets, want 32 to 64", k.ID, len(value))
+		}
+		h.Keys[k.ID] = value
+	}
+	return h, nil
 }

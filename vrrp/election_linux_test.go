@@ -1,0 +1,270 @@
+package vrrp
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+)
+
+// node is a network namespace with one end of a veth pair, in which a Set or a
+// keepalived runs.
+type node struct {
+	t    *testing.T
+	ns   netns.NsHandle
+	addr netip.Addr // what its advertisements come from
+	nl   *Netlink
+	set  *Set
+	stop func()
+}
+
+// within runs fn in the namespace of a node, on a thread of its own.
+func within(ns netns.NsHandle, fn func() error) error {
+	failed := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never back: the thread ends with the goroutine
+		if err := netns.Set(ns); err != nil {
+			failed <- err
+			return
+		}
+		failed <- fn()
+	}()
+	return <-failed
+}
+
+// twoNodes makes two namespaces on one link: 10.99.0.5, fe80::5 and 10.99.0.10,
+// fe80::10.
+func twoNodes(t *testing.T) (a, b *node) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("making a network namespace needs root")
+	}
+	var nodes []*node
+	for range 2 {
+		made := make(chan netns.NsHandle, 1)
+		go func() {
+			runtime.LockOSThread()
+			ns, err := netns.New()
+			if err != nil {
+				t.Error(err)
+			}
+			made <- ns
+		}()
+		n := &node{t: t, ns: <-made, stop: func() {}}
+		noError(t, within(n.ns, func() (err error) { n.nl, err = OpenNetlink(); return err }))
+		t.Cleanup(func() {
+			n.stop()
+			_ = n.nl.Close()
+			_ = n.ns.Close()
+		})
+		nodes = append(nodes, n)
+	}
+	a, b = nodes[0], nodes[1]
+	noError(t, within(a.ns, func() error {
+		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(b.ns)})
+	}))
+	for _, n := range nodes {
+		noError(t, within(n.ns, func() error {
+			return os.WriteFile("/proc/sys/net/ipv6/conf/eth0/accept_dad", []byte("0"), 0)
+		}))
+		setUp(t, n.nl, "eth0", true)
+	}
+	for i, n := range nodes {
+		host := []string{"5", "10"}[i]
+		addrAdd(t, n.nl, "eth0", "10.99.0."+host+"/24")
+		link := linkOf(t, n.nl, "eth0")
+		ll := &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix("fe80::" + host + "/64")), Flags: syscall.IFA_F_NODAD}
+		eventually(t, "the link is up", func() bool { return linkOf(t, n.nl, "eth0").Attrs().OperState == netlink.OperUp })
+		if all, err := n.nl.h.AddrList(link, netlink.FAMILY_V6); err == nil {
+			for _, x := range all {
+				_ = n.nl.h.AddrDel(link, &x)
+			}
+		}
+		noError(t, n.nl.h.AddrAdd(link, ll))
+	}
+	return a, b
+}
+
+// run starts a Set with one virtual router on a node.
+func (n *node) run(spec RouterSpec) {
+	n.t.Helper()
+	log, text := testLog()
+	noError(n.t, within(n.ns, func() (err error) {
+		n.set, err = NewSet(log, func(string, Role) {})
+		return err
+	}))
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	set := n.set
+	set.Update(Wanted{Routers: []RouterSpec{spec}})
+	wg.Go(func() {
+		if err := set.Run(ctx); err != nil {
+			n.t.Error(err)
+		}
+	})
+	n.stop = sync.OnceFunc(func() {
+		set.Stop(false)
+		cancel()
+		wg.Wait()
+		if n.t.Failed() {
+			n.t.Logf("log:\n%s", text)
+		}
+	})
+}
+
+// keepalived runs Debian's keepalived on a node.
+func (n *node) keepalived(conf string) {
+	n.t.Helper()
+	path, err := exec.LookPath("keepalived")
+	if err != nil {
+		n.t.Skip("keepalived is not installed")
+	}
+	dir := n.t.TempDir()
+	file := filepath.Join(dir, "keepalived.conf")
+	noError(n.t, os.WriteFile(file, []byte(conf), 0o600))
+	var out bytes.Buffer
+	cmd := exec.Command(path, "-n", "-l", "-D", "-P", "-f", file, "-p", filepath.Join(dir, "pid"), "-r", filepath.Join(dir, "vrrp.pid"))
+	cmd.Stdout, cmd.Stderr = &out, &out
+	noError(n.t, within(n.ns, cmd.Start))
+	n.stop = sync.OnceFunc(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait() // its status tells nothing
+		if n.t.Failed() {
+			n.t.Logf("keepalived:\n%s", out.String())
+		}
+	})
+}
+
+// owns tells whether a node carries the virtual address.
+func (n *node) owns(vip netip.Addr) bool {
+	all, err := n.nl.addrs()
+	noError(n.t, err)
+	return slices.ContainsFunc(all, func(a netlink.Addr) bool { return a.IP.Equal(vip.AsSlice()) })
+}
+
+// variant is one way to speak VRRP: the configuration here and there.
+type variant struct {
+	name   string
+	config *Config
+	words  string // of keepalived
+}
+
+func variants() []variant {
+	uni4 := func(c *Config) { c.Peers = []Peer{{Addr: self}, {Addr: high}} }
+	fast := func(c *Config) { c.AdvertInterval = 200 * time.Millisecond }
+	pass := func(kind uint8) func(*Config) {
+		return func(c *Config) { c.AuthType, c.AuthData = kind, Password("secret") }
+	}
+	both := func(f ...func(*Config)) func(*Config) {
+		return func(c *Config) {
+			for _, g := range f {
+				g(c)
+			}
+		}
+	}
+	return []variant{
+		{"v2", wireConfig(2, 4, nil), "version 2\nadvert_int 1"},
+		{"v2 PASS", wireConfig(2, 4, pass(AuthPass)), "version 2\nadvert_int 1\nauthentication {\nauth_type PASS\nauth_pass secret\n}"},
+		{"v2 AH", wireConfig(2, 4, pass(AuthAH)), "version 2\nadvert_int 1\nauthentication {\nauth_type AH\nauth_pass secret\n}"},
+		{"v2 unicast", wireConfig(2, 4, uni4), "version 2\nadvert_int 1\nUNICAST"},
+		{"v3", wireConfig(3, 4, fast), "version 3\nadvert_int 0.2"},
+		{"v3 10ms", wireConfig(3, 4, func(c *Config) { c.AdvertInterval = MinInterval }), "version 3\nadvert_int 0.01"},
+		{"v3 unicast", wireConfig(3, 4, both(fast, uni4)), "version 3\nadvert_int 0.2\nUNICAST"},
+		{"v3 IPv6", wireConfig(3, 6, fast), "version 3\nadvert_int 0.2"},
+		{"v3 IPv6 unicast", wireConfig(3, 6, both(fast, func(c *Config) { c.Peers = []Peer{{Addr: self6}, {Addr: peer6}} })), "version 3\nadvert_int 0.2\nUNICAST"},
+		{"v3 hmac", wireConfig(3, 4, both(fast, func(c *Config) { c.HMAC = testHMAC() })), ""},
+		{"v3 IPv6 hmac", wireConfig(3, 6, both(fast, func(c *Config) { c.HMAC = testHMAC() })), ""},
+	}
+}
+
+// spec is the variant for our side; peer is the other one's address.
+func (v variant) spec(priority uint8, own, peer netip.Addr) RouterSpec {
+	c := *v.config
+	c.Name, c.Interface, c.Priority, c.DownTimerAdverts, c.Preempt = "VI_1", "eth0", priority, 3, true
+	c.Announce = Announcing{MasterRepeat: 1}
+	bits := 24
+	if c.Family == 6 {
+		bits = 64
+	}
+	spec := RouterSpec{TrackPrimary: true, Owned: []VirtualAddress{{Prefix: netip.PrefixFrom(c.Addresses[0], bits), Device: "eth0", NoDAD: c.Family == 6}}}
+	if len(c.Peers) > 0 {
+		c.Peers, spec.Source = []Peer{{Addr: peer}}, own
+	}
+	spec.Config = c
+	return spec
+}
+
+func (v variant) conf(priority uint8, own, peer netip.Addr) string {
+	words := v.words
+	if i := bytes.Index([]byte(words), []byte("UNICAST")); i >= 0 {
+		words = words[:i] + fmt.Sprintf("unicast_src_ip %s\nunicast_peer {\n%s\n}", own, peer)
+	}
+	bits := map[uint8]int{4: 24, 6: 64}[v.config.Family]
+	return fmt.Sprintf("vrrp_instance VI_1 {\ninterface eth0\nvirtual_router_id 51\npriority %d\n%s\nvirtual_ipaddress {\n%s/%d\n}\n}\n",
+		priority, words, v.config.Addresses[0], bits)
+}
+
+// TestX01_X04_Elections has each variant elect between two of ours, and with
+// Debian's keepalived both ways round: election, clean stop, return.
+func TestX01_X04_Elections(t *testing.T) {
+	for _, v := range variants() {
+		for _, pair := range [][2]string{{"xvip", "xvip"}, {"xvip", "keepalived"}, {"keepalived", "xvip"}} {
+			if v.words == "" && pair[0] != pair[1] {
+				continue // Debian's keepalived is older than auth_hmac
+			}
+			t.Run(v.name+"/"+pair[0]+" before "+pair[1], func(t *testing.T) {
+				t.Parallel()
+				elect(t, v, pair)
+			})
+		}
+	}
+}
+
+func elect(t *testing.T, v variant, pair [2]string) {
+	a, b := twoNodes(t)
+	a.addr, b.addr = self, high
+	if v.config.Family == 6 {
+		a.addr, b.addr = self6, peer6
+	}
+	start := func(n, peer *node, kind string, priority uint8) {
+		if kind == "xvip" {
+			n.run(v.spec(priority, n.addr, peer.addr))
+		} else {
+			n.keepalived(v.conf(priority, n.addr, peer.addr))
+		}
+	}
+	vip := v.config.Addresses[0]
+	settled := func(master, backup *node) {
+		t.Helper()
+		eventually(t, "exactly the right one owns the address", func() bool { return master.owns(vip) && !backup.owns(vip) })
+	}
+	start(a, b, pair[0], 150)
+	start(b, a, pair[1], 100)
+	settled(a, b)
+	a.stop()
+	settled(b, a)
+	start(a, b, pair[0], 150)
+	settled(a, b)
+	for _, n := range []*node{a, b} {
+		if n.set == nil {
+			continue
+		}
+		for why, count := range n.set.Status()[0].AdvertsRefused {
+			if count > 0 {
+				t.Errorf("%d refused: %s", count, why)
+			}
+		}
+	}
+}
