@@ -31,6 +31,9 @@ func (b *binder) check() {
 	for _, v := range b.cfg.VRRPInstances {
 		b.checkInstance(v)
 	}
+	for _, g := range b.cfg.VRRPSyncGroups {
+		b.groupState(g)
+	}
 	b.checkAddressOwners()
 	for _, vs := range b.cfg.VirtualServers {
 		b.checkService(vs)
@@ -151,6 +154,19 @@ func (b *binder) checkInstance(v *VRRPInstance) {
 		b.add(v.Pos, from, Warning, "vrrp_instance", "%q has no virtual_ipaddress; expected at least one", printable(v.Name))
 	} else if n > 255 {
 		b.add(v.Pos, from, Error, "virtual_ipaddress", "%q has %d addresses; an advertisement has room for 255, the others belong in virtual_ipaddress_excluded", printable(v.Name), n)
+	}
+}
+
+// groupState: members of a group wait for each other, so none starts as
+// MASTER, unless one of them owns its addresses.
+func (b *binder) groupState(g *VRRPSyncGroup) {
+	for _, name := range g.Group {
+		if b.instances[name].Priority == 255 {
+			return
+		}
+	}
+	for _, name := range g.Group {
+		b.instances[name].State = "BACKUP"
 	}
 }
 

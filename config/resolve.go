@@ -137,7 +137,12 @@ func (b *binder) resolveInstance(v *VRRPInstance) {
 	if !had("accept") && !had("no_accept") && v.Strict && v.Priority != 255 {
 		v.Accept = false
 	}
-	if !had("state") && v.Priority == 255 {
+	// State and priority stand for each other: without the one, the other
+	// says whether this is the owner of the addresses.
+	switch {
+	case !had("priority") && v.State == "MASTER":
+		v.Priority = 255
+	case !had("state") && v.Priority == 255:
 		v.State = "MASTER"
 	}
 	if !had("mcast_dst_ip") {
@@ -219,14 +224,10 @@ func (b *binder) resolveGARP(v *VRRPInstance, had func(string) bool) {
 		v.GARPMasterRefreshRepeat = 1
 	}
 	if !had("garp_lower_prio_delay") {
-		if v.GARPLowerPrioDelay = g.VRRPGARPLowerPrioDelay; had("garp_master_delay") && !b.had(g, "global_defs", "vrrp_garp_lower_prio_delay") {
-			v.GARPLowerPrioDelay = v.GARPMasterDelay
-		}
+		v.GARPLowerPrioDelay = g.VRRPGARPLowerPrioDelay
 	}
 	if !had("garp_lower_prio_repeat") {
-		if v.GARPLowerPrioRepeat = g.VRRPGARPLowerPrioRepeat; had("garp_master_repeat") && !b.had(g, "global_defs", "vrrp_garp_lower_prio_repeat") {
-			v.GARPLowerPrioRepeat = v.GARPMasterRepeat
-		}
+		v.GARPLowerPrioRepeat = g.VRRPGARPLowerPrioRepeat
 	}
 	if !had("garp_extra_if") && !had("vmac_garp_intvl") {
 		v.GARPExtraIf, v.GARPExtraIfAll = g.VRRPGARPExtraIf, g.VRRPGARPExtraIfAll
