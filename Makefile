@@ -19,7 +19,7 @@ bin/xvip:
 test: deps build lint check-generated unit
 
 unit:
-	$(GO) test -timeout 25m ./...
+	$(GO) test -count=1 -timeout 25m ./...
 
 demo: build
 	./bin/xvip demo $(DEMOFLAGS)
