@@ -95,7 +95,11 @@ func (p *preprocessor) include(l *line, word, arg string) {
 			report(Warning, "no file matches "+printable(pat)+"; nothing is included")
 		}
 	}
-	from := &frame{pos: l.pos, depth: depth, up: l.from}
+	p.openAll(l, names, check, &frame{pos: l.pos, depth: depth, up: l.from}, report)
+}
+
+// openAll opens included files, so that the first is read next.
+func (p *preprocessor) openAll(l *line, names []string, check includeCheck, from *frame, report func(Severity, string)) {
 	for i := len(names) - 1; i >= 0; i-- {
 		text, err := readFile(p.fsys, names[i], max(p.budget, 0))
 		if err != nil {

@@ -225,6 +225,34 @@ func (b *binder) resolveChecker(rs *RealServer, k *Checker) {
 	default:
 		b.resolveConnect(rs, &k.ConnectOptions)
 	}
+	resolveTiming(rs, k)
+	had, rows := b.nextMask(), b.checkerRows[k.Type]
+	if had&rows.alpha == 0 {
+		k.Alpha = rs.Alpha
+	}
+	if had&rows.logAll == 0 {
+		k.LogAllFailures = b.cfg.Global.CheckerLogAllFailures
+	}
+	switch {
+	case k.HTTP != nil:
+		resolveHTTP(rs, k.HTTP)
+	case k.Misc != nil && k.Misc.Timeout == unsetTime:
+		k.Misc.Timeout = k.DelayLoop
+	case k.SMTP != nil:
+		for _, h := range b.hosts[k] {
+			if h.ConnectTimeout == unsetTime {
+				h.ConnectTimeout = k.ConnectTimeout
+			}
+			b.resolveConnect(rs, &h.ConnectOptions)
+			k.SMTP.Hosts = append(k.SMTP.Hosts, h.ConnectOptions)
+		}
+	case k.File != nil:
+		b.resolveFileCheck(k, had&rows.weight != 0)
+	}
+}
+
+// resolveTiming fills in when and how often a checker probes.
+func resolveTiming(rs *RealServer, k *Checker) {
 	if k.DelayLoop == unsetTime {
 		k.DelayLoop = rs.DelayLoop
 	}
@@ -255,29 +283,6 @@ func (b *binder) resolveChecker(rs *RealServer, k *Checker) {
 	}
 	if k.Warmup == unsetTime {
 		k.Warmup = k.DelayLoop
-	}
-	had, rows := b.nextMask(), b.checkerRows[k.Type]
-	if had&rows.alpha == 0 {
-		k.Alpha = rs.Alpha
-	}
-	if had&rows.logAll == 0 {
-		k.LogAllFailures = b.cfg.Global.CheckerLogAllFailures
-	}
-	switch {
-	case k.HTTP != nil:
-		resolveHTTP(rs, k.HTTP)
-	case k.Misc != nil && k.Misc.Timeout == unsetTime:
-		k.Misc.Timeout = k.DelayLoop
-	case k.SMTP != nil:
-		for _, h := range b.hosts[k] {
-			if h.ConnectTimeout == unsetTime {
-				h.ConnectTimeout = k.ConnectTimeout
-			}
-			b.resolveConnect(rs, &h.ConnectOptions)
-			k.SMTP.Hosts = append(k.SMTP.Hosts, h.ConnectOptions)
-		}
-	case k.File != nil:
-		b.resolveFileCheck(k, had&rows.weight != 0)
 	}
 }
 

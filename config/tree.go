@@ -156,26 +156,29 @@ func typed(r *row, v any) []node {
 		return line(method(x)...)
 	case []Track:
 		return list(trackLines(x))
+	default:
+		return list(itemLines(r, v))
+	}
+	return nil
+}
+
+// itemLines prints a list block, a line an item.
+func itemLines(r *row, v any) []string {
+	var s []string
+	switch x := v.(type) {
 	case []VirtualIPAddress:
-		var s []string
 		for i := range x {
 			s = append(s, addressLine(&x[i]))
 		}
-		return list(s)
 	case []VirtualRoute:
-		var s []string
 		for i := range x {
 			s = append(s, routeLine(&x[i]))
 		}
-		return list(s)
 	case []VirtualRule:
-		var s []string
 		for i := range x {
 			s = append(s, ruleLine(&x[i]))
 		}
-		return list(s)
 	case []UnicastPeer:
-		var s []string
 		for _, p := range x {
 			l := p.Address.String()
 			if p.HasTTL {
@@ -183,11 +186,10 @@ func typed(r *row, v any) []node {
 			}
 			s = append(s, l)
 		}
-		return list(s)
 	default:
 		panic(fmt.Sprintf("config: no way to print %s of type %T", r.path(), v))
 	}
-	return nil
+	return s
 }
 
 func trackLines(list []Track) []string {
