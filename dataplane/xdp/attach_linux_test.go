@@ -51,10 +51,8 @@ func TestGenericModeIsTheFallbackAndSaysWhy(t *testing.T) {
 	if info.Mode != "generic" || len(info.Interfaces) != 1 || !strings.Contains(info.Interfaces[0].Reason, "native mode:") {
 		t.Errorf("info %+v", info)
 	}
-	b.restart()
-	if err := b.e.Attach([]string{"lo"}); err != nil {
-		t.Fatal(err)
-	}
+	b.interfaces = []string{"lo"}
+	b.restart() // adopts the link
 	if info := b.e.Info(); info.Mode != "generic" || len(info.Interfaces) != 1 {
 		t.Errorf("after a restart: %+v", info)
 	}

@@ -19,9 +19,10 @@ import (
 // bed is an engine on no interface, with its tables under a directory of its
 // own, and the program to feed packets to.
 type bed struct {
-	t   *testing.T
-	e   *Engine
-	dir string
+	t          *testing.T
+	e          *Engine
+	dir        string
+	interfaces []string // of the next start
 }
 
 var serial int
@@ -48,7 +49,7 @@ func newBed(t *testing.T) *bed {
 
 func (b *bed) start() {
 	b.t.Helper()
-	e, err := New(context.Background(), Options{PinDir: b.dir, ConnTableSize: 4096, Log: slog.New(slog.DiscardHandler)})
+	e, err := New(context.Background(), Options{PinDir: b.dir, Interfaces: b.interfaces, ConnTableSize: 4096, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.t.Fatal(err)
 	}
