@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"runtime"
@@ -52,14 +50,14 @@ func runDaemon(ctx context.Context, opt *options.Options) error {
 	}
 	cfg, ds := daemon.Load(opt)
 	if cfg == nil {
-		return refused(os.Stderr, ds)
+		return refused(ds)
 	}
 	if ns := firstOf(opt.Namespace, cfg.Global.NetNamespace); ns != "" {
 		if err := daemon.EnterNamespace(ns); err != nil {
 			return err
 		}
 		if cfg, ds = daemon.Load(opt); cfg == nil { // interfaces are others here
-			return refused(os.Stderr, ds)
+			return refused(ds)
 		}
 	}
 	if !opt.NoFork && !daemon.IsChild() {
@@ -71,7 +69,7 @@ func runDaemon(ctx context.Context, opt *options.Options) error {
 	}
 	daemon.LogDiagnostics(log, ds)
 	if opt.DumpConf {
-		log.Info("effective configuration", "config", fmt.Sprintf("%+v", *cfg))
+		log.Info("effective configuration", "config", string(config.Print(cfg)))
 	}
 	return daemon.Run(ctx, opt, version, cfg, ds, log, daemon.TellParent)
 }
@@ -114,9 +112,9 @@ func prepareProcess(opt *options.Options) error {
 
 // refused prints every problem and ends with what keepalived's users expect: a
 // daemon that does not start.
-func refused(w io.Writer, ds []config.Diagnostic) error {
-	for _, d := range ds {
-		fmt.Fprintln(w, d)
+func refused(ds []config.Diagnostic) error {
+	if err := writeProblems(os.Stderr, ds, false); err != nil {
+		return err
 	}
 	errs, _ := daemon.Counts(ds)
 	return fmt.Errorf("the configuration has %s; nothing was started", plural(errs, "error"))
@@ -126,20 +124,18 @@ func refused(w io.Writer, ds []config.Diagnostic) error {
 // --strict, 5 tells warnings and 6 a script security notice, as keepalived.
 func testConfig(opt *options.Options) error {
 	cfg, ds := daemon.Load(opt)
-	var out bytes.Buffer
-	for _, d := range ds {
-		if opt.JSONErrors {
-			if err := json.NewEncoder(&out).Encode(jsonDiagnostic(d)); err != nil {
-				return err
-			}
-			continue
-		}
-		fmt.Fprintln(&out, d)
-	}
 	if opt.Test == options.TestStderr {
-		_, _ = os.Stderr.Write(out.Bytes())
-	} else if err := os.WriteFile(opt.Test, out.Bytes(), 0o640); err != nil {
-		return fmt.Errorf("write messages of the test: %w", err)
+		if err := writeProblems(os.Stderr, ds, opt.JSONErrors); err != nil {
+			return err
+		}
+	} else {
+		var out bytes.Buffer
+		if err := writeProblems(&out, ds, opt.JSONErrors); err != nil {
+			return err
+		}
+		if err := os.WriteFile(opt.Test, out.Bytes(), 0o640); err != nil {
+			return fmt.Errorf("write messages of the test: %w", err)
+		}
 	}
 	switch {
 	case cfg == nil:
