@@ -87,6 +87,9 @@ func summarize(out io.Writer, file string, cfg *config.Config, ds []config.Diagn
 		return
 	}
 	fmt.Fprintf(out, "; xvip would run %s and %s\n", plural(len(cfg.VRRPInstances), "virtual router"), plural(len(cfg.VirtualServers), "virtual server"))
+	for _, line := range daemon.Carriers(cfg) {
+		fmt.Fprintln(out, "  "+line)
+	}
 }
 
 // writeProblems prints one problem a line, coloured on a terminal.

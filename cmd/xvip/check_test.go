@@ -104,3 +104,29 @@ func TestSignumAndVersionAnswerWithoutADaemon(t *testing.T) {
 		t.Errorf("-P with -C ends with %d", code)
 	}
 }
+
+func TestCheckNamesTheEngineOfEachService(t *testing.T) {
+	out, _, err := checkFile(t, `virtual_server 192.0.2.1 80 {
+    lb_algo rr
+    lb_kind DR
+    protocol TCP
+    real_server 198.51.100.1 80 {
+    }
+}
+virtual_server 192.0.2.2 80 {
+    lb_algo lblc
+    lb_kind DR
+    protocol TCP
+    real_server 198.51.100.1 80 {
+    }
+}
+`, checkOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"192.0.2.1:80/tcp: xdp\n", "192.0.2.2:80/tcp: none (xdp: scheduler lblc is not carried"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("output lacks %q:\n%s", want, out)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -11,11 +12,15 @@ import (
 	"github.com/xvip-lb/xvip/config"
 	"github.com/xvip-lb/xvip/dataplane"
 	"github.com/xvip-lb/xvip/dataplane/xdp"
+	"github.com/xvip-lb/xvip/director"
 )
 
 // attachEvery is how often the interfaces of the XDP engine are compared with
 // those that services need now: a link or a route may have come later.
 const attachEvery = 5 * time.Second
+
+// noIPVS is why the second engine carries nothing.
+const noIPVS = "this engine is not part of this version"
 
 // engines starts forwarding engines when a configuration first needs them.
 type engines struct {
@@ -38,7 +43,7 @@ func (e *engines) ensure(ctx context.Context, cfg *config.Config) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.cfg = cfg
-	unavailable := map[string]string{"ipvs": "this engine is not part of this version"}
+	unavailable := map[string]string{"ipvs": noIPVS}
 	if why := e.ensureXDP(ctx, cfg); why != "" {
 		unavailable["xdp"] = why
 		e.log.Warn("the XDP engine is off", "reason", why)
@@ -125,4 +130,29 @@ func (e *engines) stop(ctx context.Context, keep bool) error {
 		err = e.chooser.Withdraw(ctx)
 	}
 	return errors.Join(err, e.chooser.Close())
+}
+
+// Carriers tells, a line a service, which engine would carry it and why. It
+// looks at the configuration alone: whether the kernel lets the engine start is
+// seen only by the daemon.
+func Carriers(cfg *config.Config) []string {
+	var list []dataplane.Engine
+	unavailable := map[string]string{"ipvs": noIPVS}
+	if x := cfg.XVIP.Dataplane; x == "none" || x == "ipvs" {
+		unavailable["xdp"] = "the configuration says dataplane " + x
+	} else {
+		list = append(list, &xdp.Engine{})
+	}
+	services := director.Want(cfg, nil, nil, director.Decision{}).Services
+	assigned := dataplane.Choose(services, list, unavailable)
+	var lines []string
+	for _, s := range services {
+		a := assigned[s.Key]
+		line := fmt.Sprintf("%s: %s", s.Key, a.Engine)
+		if a.Reason != "" {
+			line += " (" + a.Reason + ")"
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
