@@ -39,7 +39,7 @@ var tableTop = []row{
 		doc: "Put pid files under /run/keepalived"},
 	{in: "", word: "virtual_server", args: block("IP [PORT] | fwmark N | group NAME", (*binder).openVirtualServer), to: "VirtualServers", def: "", status: works,
 		doc: "One IPVS service (or one per group entry)"},
-	{in: "", word: "virtual_server_group", args: itemsOf("NAME", "IP[-END|/LEN] [PORT] ; fwmark N [inet|inet6]", (*binder).openGroup, (*binder).groupItem), to: "VirtualServerGroups", def: "", status: planned,
+	{in: "", word: "virtual_server_group", args: itemsOf("NAME", "IP[-END|/LEN] [PORT] ; fwmark N [inet|inet6]", (*binder).openGroup, (*binder).groupItem), to: "VirtualServerGroups", def: "", status: works,
 		doc: "Named list of VIP:port, ranges and fwmarks"},
 	{in: "", word: "vrrp_instance", args: block("NAME", (*binder).openVRRPInstance), to: "VRRPInstances", def: "", status: works,
 		doc: "One virtual router"},
