@@ -252,3 +252,30 @@ func TestTrackInterface(t *testing.T) {
 	n.wantStates(masterDown+startUp, map[string]string{"VI_1": "MASTER"})
 	n.stop()
 }
+
+// TestAServiceThatNothingCarriesIsAnErrorAndTheRestRuns.
+func TestAServiceThatNothingCarriesIsAnErrorAndTheRestRuns(t *testing.T) {
+	t.Parallel()
+	text := example(t, "lvs-dr-master.conf") + `
+virtual_server 192.168.166.100 81 {
+    lb_algo lblc
+    lb_kind DR
+    protocol TCP
+    real_server 192.168.166.129 81 {
+    }
+}
+`
+	n, client := single(t, "none", text)
+	if log := n.log(); !strings.Contains(log, "no engine carries the service") || !strings.Contains(log, "scheduler lblc is not carried") {
+		t.Error("the log does not say that nothing carries the service, and why")
+	}
+	st, err := n.status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := st.VirtualServers[1]; v.Engine != "none" {
+		t.Errorf("the service is on %q", v.Engine)
+	}
+	alternates(t, client, vip1)
+	n.stop()
+}

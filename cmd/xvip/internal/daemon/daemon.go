@@ -20,6 +20,7 @@ import (
 	"github.com/xvip-lb/xvip/cmd/xvip/internal/control"
 	"github.com/xvip-lb/xvip/cmd/xvip/internal/options"
 	"github.com/xvip-lb/xvip/config"
+	"github.com/xvip-lb/xvip/dataplane"
 	"github.com/xvip-lb/xvip/director"
 	"github.com/xvip-lb/xvip/health"
 )
@@ -42,7 +43,8 @@ type Daemon struct {
 	checks   *health.Set
 	director *director.Director
 	routers  *routers
-	applied  chan struct{} // closed by the first Apply, good or bad
+	applied  chan struct{}                          // closed by the first Apply, good or bad
+	carriers map[dataplane.Key]dataplane.Assignment // what was logged last
 	once     sync.Once
 
 	mu     sync.Mutex
@@ -216,7 +218,28 @@ func (d *Daemon) onApplied(took time.Duration, err error) {
 	}
 	d.metrics.applies.WithLabelValues(result).Inc()
 	d.metrics.applySeconds.Observe(took.Seconds())
+	d.logCarriers()
 	d.once.Do(func() { close(d.applied) })
+}
+
+// logCarriers says which engine carries a service, whenever that is news. It is
+// called by the director's goroutine alone.
+func (d *Daemon) logCarriers() {
+	now := d.engines.chooser.Assignments()
+	for key, a := range now {
+		if was, known := d.carriers[key]; known && was == a {
+			continue
+		}
+		switch {
+		case a.Engine == dataplane.None:
+			d.log.Error("no engine carries the service; its packets go to the stack", "service", key.String(), "reason", a.Reason)
+		case a.Reason != "":
+			d.log.Warn("service is not on the first engine", "service", key.String(), "engine", a.Engine, "reason", a.Reason)
+		default:
+			d.log.Info("service is carried", "service", key.String(), "engine", a.Engine)
+		}
+	}
+	d.carriers = now
 }
 
 // onDecision logs what changed for services and lets ha_suspend follow.
