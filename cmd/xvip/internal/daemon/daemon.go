@@ -41,6 +41,7 @@ type Daemon struct {
 
 	engines  *engines
 	checks   *health.Set
+	notices  *notices
 	director *director.Director
 	routers  *routers
 	applied  chan struct{}                          // closed by the first Apply, good or bad
@@ -68,6 +69,7 @@ func Run(ctx context.Context, opt *options.Options, version string, cfg *config.
 		applied: make(chan struct{}), reload: control.Reload{OK: true}}
 	d.engines = newEngines(log)
 	d.checks = health.NewSet(health.WithLogger(log))
+	d.notices = newNotices(log)
 	d.director = director.New(director.Options{
 		Forwarder: d.engines.chooser, Log: log, Applied: d.onApplied, Changed: d.onDecision,
 		Health: func() director.Health { return d.checks.Servers() },
@@ -107,6 +109,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, onReady func()) er
 	d.take(cfg)
 	tasks.Go(func() error { return d.checks.Run(tasksCtx) })
 	tasks.Go(func() error { return d.director.Run(tasksCtx) })
+	tasks.Go(func() error { return d.notices.run(tasksCtx) })
 	tasks.Go(func() error { return watchdog(tasksCtx) })
 	select {
 	case <-d.applied:
@@ -130,6 +133,8 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, onReady func()) er
 	}
 	stopTasks() // the director, too: nothing is applied any more
 	err = tasks.Wait()
+	dec, _ := d.director.Decision()
+	d.notices.last(dec)
 	d.withdraw()
 	return err
 }
@@ -242,8 +247,10 @@ func (d *Daemon) logCarriers() {
 	d.carriers = now
 }
 
-// onDecision logs what changed for services and lets ha_suspend follow.
+// onDecision logs what changed for services, starts its scripts, and lets
+// ha_suspend follow.
 func (d *Daemon) onDecision(old, now director.Decision) {
+	d.notices.tell(director.Notices(old, now))
 	before := map[string]director.Virtual{}
 	for _, v := range old.Virtual {
 		before[v.Name] = v
