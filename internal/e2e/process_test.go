@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -82,7 +83,7 @@ func TestBackground(t *testing.T) {
 	h := labtest.Host(t, l, "node1", "192.168.166.130/24")
 	dumps := t.TempDir()
 	n := xvipNode(t, h, "", failover(dumps))
-	argv := []string{xvip(t), "-G", "-f", n.conf, "--state-dir", n.dir, "--control-socket", n.socket(), "-g", n.logFile(),
+	argv := []string{xvip(t), "-a", "-G", "-f", n.conf, "--state-dir", n.dir, "--control-socket", n.socket(), "-g", n.logFile(),
 		"-p", filepath.Join(n.dir, "k.pid"), "-r", filepath.Join(n.dir, "vrrp.pid")}
 	run(t, h, argv...)
 	pid := readPid(t, filepath.Join(n.dir, "k.pid"))
@@ -108,6 +109,16 @@ func TestBackground(t *testing.T) {
 			t.Errorf("%s has mode %v, %v", path, st.Mode(), err)
 		}
 	}
+
+	if err := h.AddAddress("eth0", netip.MustParsePrefix("192.168.166.77/32")); err != nil {
+		t.Fatal(err)
+	}
+	labtest.Eventually(t, slack, "-a logs the address", func() error {
+		if !strings.Contains(n.log(), "address added") || !strings.Contains(n.log(), "192.168.166.77/32") {
+			return fmt.Errorf("log:\n%s", n.log())
+		}
+		return nil
+	})
 
 	second, err := h.Run(t.Context(), argv...)
 	if err == nil || !strings.Contains(second, fmt.Sprintf("another xvip (pid %d)", pid)) {

@@ -111,6 +111,9 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, onReady func()) er
 	tasks.Go(func() error { return d.director.Run(tasksCtx) })
 	tasks.Go(func() error { return d.notices.run(tasksCtx) })
 	tasks.Go(func() error { return watchdog(tasksCtx) })
+	if d.opt.AddrMon {
+		tasks.Go(func() error { return watchAddresses(tasksCtx, d.log) })
+	}
 	select {
 	case <-d.applied:
 	case <-time.After(firstApply):

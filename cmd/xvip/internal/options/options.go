@@ -87,12 +87,12 @@ func registerRun(fs *pflag.FlagSet, o *Options) {
 	fs.Lookup("config-test").NoOptDefVal = TestStderr
 	fs.BoolVar(&o.Strict, "strict", false, "with -t: exit 5 for warnings and 6 for a script security notice")
 	fs.BoolVar(&o.JSONErrors, "json", false, "with -t: one JSON object a line for each problem")
-	fs.BoolVarP(&o.AllConfig, "all-config", "e", false, "a missing included file is an error")
+	fs.BoolVarP(&o.AllConfig, "all-config", "e", false, "refused in this release: write include_check in the file")
 	fs.StringVarP(&o.Namespace, "namespace", "s", "", "run in this network namespace `NAME`")
 	fs.BoolVarP(&o.ReleaseVIP, "release-vips", "X", false, "remove the virtual addresses when a signal stops the daemon (always done; kept for compatibility)")
 	fs.BoolVarP(&o.KeepVRRP, "dont-release-vrrp", "V", false, "keep virtual addresses on exit")
 	fs.BoolVarP(&o.KeepIPVS, "dont-release-ipvs", "I", false, "keep the forwarding state in the kernel on exit")
-	fs.BoolVarP(&o.NoRespawn, "dont-respawn", "R", false, "end when a part of the daemon fails instead of starting it again")
+	fs.BoolVarP(&o.NoRespawn, "dont-respawn", "R", false, "accepted: the daemon is one process, and nothing of it is started again")
 	fs.StringVar(&o.Signum, "signum", "", "print the number of the signal called `NAME`: STOP, RELOAD, DATA, STATS, STATS_CLEAR, JSON")
 	fs.BoolVarP(&o.Version, "version", "v", false, "print the version")
 }
@@ -111,9 +111,9 @@ func registerLogs(fs *pflag.FlagSet, o *Options) {
 func registerFiles(fs *pflag.FlagSet, o *Options) {
 	fs.StringVarP(&o.PidFile, "pid", "p", "", "pid `FILE` (default: xvip.pid in the state directory)")
 	fs.StringVarP(&o.VRRPPidFile, "vrrp_pid", "r", "", "write the pid to this `FILE` too, for what expects keepalived's VRRP child")
-	fs.StringVarP(&o.CheckersPidFile, "checkers_pid", "c", "", "the same for keepalived's checker child")
-	fs.StringVarP(&o.BFDPidFile, "bfd_pid", "b", "", "the same for keepalived's BFD child")
-	fs.BoolVarP(&o.NoBFD, "no_bfd", "B", false, "run no BFD sessions")
+	fs.StringVarP(&o.CheckersPidFile, "checkers_pid", "c", "", "write the pid to this `FILE` too, for keepalived's checker child")
+	fs.StringVarP(&o.BFDPidFile, "bfd_pid", "b", "", "write the pid to this `FILE` too, for keepalived's BFD child")
+	fs.BoolVarP(&o.NoBFD, "no_bfd", "B", false, "accepted: this release runs no BFD sessions")
 	fs.BoolVarP(&o.CoreDump, "core-dump", "m", false, "allow core dumps (GOTRACEBACK=crash)")
 	fs.StringVarP(&o.CorePat, "core-dump-pattern", "M", "", "as -m, and set the kernel's core `PATTERN`")
 	fs.Lookup("core-dump-pattern").NoOptDefVal = "core"
@@ -135,6 +135,9 @@ func registerOwn(fs *pflag.FlagSet, o *Options) {
 func (o *Options) Check() error {
 	if o.VRRPOnly && o.CheckOnly {
 		return fmt.Errorf("flags -P and -C exclude each other: leave both out to run everything")
+	}
+	if o.AllConfig {
+		return fmt.Errorf("flag -e is not carried out in this release: include_check in global_defs does the same")
 	}
 	for _, c := range []struct{ flag, value, allowed string }{
 		{"--dataplane", o.Dataplane, "auto xdp ipvs none"},

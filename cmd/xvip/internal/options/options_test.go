@@ -31,8 +31,8 @@ func TestKeepalivedCommandLines(t *testing.T) {
 		"-i node1 -s blue -G -R -X -V -I -m -a": func(o *Options) bool {
 			return o.ConfigID == "node1" && o.Namespace == "blue" && o.NoSyslog && o.NoRespawn && o.ReleaseVIP && o.KeepVRRP && o.KeepIPVS && o.CoreDump && o.AddrMon
 		},
-		"--signum=STATS -u 027 -d -e -v": func(o *Options) bool {
-			return o.Signum == "STATS" && o.Umask == "027" && o.DumpConf && o.AllConfig && o.Version
+		"--signum=STATS -u 027 -d -v": func(o *Options) bool {
+			return o.Signum == "STATS" && o.Umask == "027" && o.DumpConf && o.Version
 		},
 		"--dataplane xdp --xdp-interfaces eth0,eth1": func(o *Options) bool { return o.Dataplane == "xdp" && len(o.XDPInterfaces) == 2 },
 		"--metrics-listen off --state-dir /d -C":     func(o *Options) bool { return o.MetricsListen == "off" && o.StateDir == "/d" && o.CheckOnly },
@@ -54,6 +54,7 @@ func TestWrongFlagsAreNamed(t *testing.T) {
 		"--xdp-mode fast":  `--xdp-mode "fast"`,
 		"--log-level loud": `--log-level "loud"`,
 		"-u 999":           `--umask "999": want an octal number`,
+		"-e":               "flag -e is not carried out",
 		"--no-such-flag":   "no-such-flag",
 		"-f":               "flag needs an argument",
 	} {
