@@ -4,7 +4,7 @@ GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 # What the tests use from Debian: the BPF toolchain, real peers, tools.
-PACKAGES := clang llvm libbpf-dev iproute2 keepalived prometheus psmisc procps util-linux
+PACKAGES := clang llvm libbpf-dev iproute2 keepalived nftables prometheus psmisc procps util-linux
 FUZZTIME ?= 30s
 
 .PHONY: build test demo bench generate check-generated lint fuzz deps unit clean
@@ -14,7 +14,7 @@ build: bin/xvip
 # Go itself knows what is out of date.
 .PHONY: bin/xvip
 bin/xvip:
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/xvip
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/xvip
 
 test: deps build lint check-generated unit
 
