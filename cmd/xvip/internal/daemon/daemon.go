@@ -89,10 +89,6 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, onReady func()) er
 	signal.Notify(sigs, handled()...)
 	defer signal.Stop(sigs)
 
-	listener, err := control.Listen(cfg.XVIP.ControlSocket)
-	if err != nil {
-		return err
-	}
 	reg, err := d.registry()
 	if err != nil {
 		return err
@@ -100,7 +96,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, onReady func()) er
 	tasksCtx, stopTasks := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopTasks()
 	tasks, tasksCtx := errgroup.WithContext(tasksCtx)
-	tasks.Go(func() error { return control.Serve(tasksCtx, listener, d.handler(), d.log) })
+	tasks.Go(d.serveControl(tasksCtx, cfg.XVIP.ControlSocket))
 	if addr := cfg.XVIP.MetricsListen; addr != "off" {
 		tasks.Go(func() error { return serveMetrics(tasksCtx, addr, reg, &d.ready, d.log) })
 	}

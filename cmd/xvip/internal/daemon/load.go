@@ -3,15 +3,18 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/xvip-lb/xvip/cmd/xvip/internal/options"
 	"github.com/xvip-lb/xvip/config"
+	"github.com/xvip-lb/xvip/dataplane/xdp"
 	"github.com/xvip-lb/xvip/internal/script"
 )
 
@@ -53,9 +56,31 @@ func overlay(x *config.XVIP, opt *options.Options) {
 	if len(opt.XDPInterfaces) > 0 {
 		x.XDPInterfaces = opt.XDPInterfaces
 	}
+	x.BPFFSDir = pinDir(x.BPFFSDir, x.StateDir)
 	if opt.Detail && opt.LogLevel == "" {
 		x.LogLevel = "debug"
 	}
+}
+
+// defaultStateDir is the state directory of a host's one daemon.
+const defaultStateDir = "/run/xvip"
+
+// pinDir is where a daemon pins: daemons with different state directories, each
+// in its own network namespace perhaps, must not adopt each other's tables. So
+// the default directory is for the default state directory alone, and any other
+// has one of its own beside it. Dots may not be in names there (kernel/bpf/inode.c).
+func pinDir(dir, state string) string {
+	state = filepath.Clean(state)
+	if dir != xdp.DefaultPinDir || state == defaultStateDir {
+		return dir
+	}
+	name := strings.NewReplacer("/", "-", ".", "_").Replace(strings.Trim(state, "/"))
+	if len(name) > 100 {
+		h := fnv.New64a()
+		h.Write([]byte(state))
+		name = fmt.Sprintf("%s-%x", name[:80], h.Sum64())
+	}
+	return dir + "-" + name
 }
 
 // hostOptions lets the parser ask this host.

@@ -127,15 +127,21 @@ func serveMetrics(ctx context.Context, addr string, reg *prometheus.Registry, re
 }
 
 func listenAgain(ctx context.Context, addr string, log *slog.Logger) (net.Listener, error) {
+	return again(ctx, func() (net.Listener, error) { return (&net.ListenConfig{}).Listen(ctx, "tcp", addr) },
+		log.With("address", addr), "metrics cannot be served; trying again")
+}
+
+// again opens a listener until that works or ctx ends, with growing pauses.
+func again(ctx context.Context, open func() (net.Listener, error), log *slog.Logger, msg string) (net.Listener, error) {
 	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+		l, err := open()
 		if err == nil {
 			return l, nil
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		log.Error("metrics cannot be served; trying again", "address", addr, "in", wait, "err", err)
+		log.Error(msg, "in", wait, "err", err)
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()

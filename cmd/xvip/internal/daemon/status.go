@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"time"
 
@@ -10,6 +11,24 @@ import (
 	"github.com/xvip-lb/xvip/dataplane"
 	"github.com/xvip-lb/xvip/director"
 )
+
+// serveControl opens the control socket and gives the task that answers on it.
+// A socket that cannot be had is tried again: it is not worth a failover.
+func (d *Daemon) serveControl(ctx context.Context, path string) (task func() error) {
+	l, err := control.Listen(path)
+	if err != nil {
+		d.log.Error("no control socket; trying again", "err", err)
+	}
+	return func() error {
+		if err != nil {
+			l, err = again(ctx, func() (net.Listener, error) { return control.Listen(path) }, d.log, "no control socket; trying again")
+		}
+		if err != nil {
+			return nil // ctx ended first
+		}
+		return control.Serve(ctx, l, d.handler(), d.log)
+	}
+}
 
 // handler answers on the control socket.
 func (d *Daemon) handler() http.Handler {
