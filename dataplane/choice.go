@@ -59,6 +59,13 @@ type Chooser struct {
 	engines     []Engine
 	unavailable map[string]string
 	assigned    map[Key]Assignment
+	parts       map[string][]VirtualService // what each engine was given last
+}
+
+// Sharing is an Engine whose kernel tables other programs fill too. It is told
+// which services another engine carries, and gives those up whoever made them.
+type Sharing interface {
+	ApplyBeside(ctx context.Context, want []VirtualService, elsewhere []Key) error
 }
 
 // NewChooser makes a Chooser; see Choose for its arguments.
@@ -67,7 +74,8 @@ func NewChooser(engines []Engine, unavailable map[string]string) *Chooser {
 }
 
 // SetEngines replaces the engines; the next Apply uses them. An engine that is
-// no longer named keeps what it holds: Withdraw it first.
+// no longer named keeps what it holds; one that is named and also unavailable
+// hands its services over in the next Apply, and can then be left out.
 func (c *Chooser) SetEngines(engines []Engine, unavailable map[string]string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,7 +90,8 @@ func (c *Chooser) current() ([]Engine, map[string]string) {
 
 // Apply hands each engine its services. An engine that fails does not keep the
 // others from theirs; the errors come back joined. A service that no engine
-// supports is not an error here: Assignments tells it.
+// supports is not an error here: Assignments tells it. A service that moves
+// is made in its new engine before it goes from the old one.
 func (c *Chooser) Apply(ctx context.Context, want []VirtualService) error {
 	engines, unavailable := c.current()
 	assigned := Choose(want, engines, unavailable)
@@ -92,15 +101,63 @@ func (c *Chooser) Apply(ctx context.Context, want []VirtualService) error {
 		parts[name] = append(parts[name], svc)
 	}
 	c.mu.Lock()
-	c.assigned = assigned
+	before := c.parts
+	c.assigned, c.parts = assigned, parts
 	c.mu.Unlock()
 	var errs []error
+	if both := overlap(before, parts, assigned); both != nil {
+		for _, e := range engines {
+			if err := e.Apply(ctx, both[e.Name()]); err != nil {
+				errs = append(errs, fmt.Errorf("apply to %s: %w", e.Name(), err))
+			}
+		}
+	}
 	for _, e := range engines {
-		if err := e.Apply(ctx, parts[e.Name()]); err != nil {
+		if err := applyOne(ctx, e, parts[e.Name()], assigned); err != nil {
 			errs = append(errs, fmt.Errorf("apply to %s: %w", e.Name(), err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// overlap gives each engine its services and, as they were, those that move to
+// another engine; nil when none moves.
+func overlap(before, now map[string][]VirtualService, assigned map[Key]Assignment) map[string][]VirtualService {
+	out := map[string][]VirtualService{}
+	moves := false
+	for name, services := range now {
+		out[name] = append(out[name], services...)
+	}
+	for name, services := range before {
+		for _, s := range services {
+			a, wanted := assigned[s.Key]
+			if name == None || !wanted || a.Engine == name || a.Engine == None {
+				continue
+			}
+			moves = true
+			out[name] = append(out[name], s)
+		}
+	}
+	if !moves {
+		return nil
+	}
+	return out
+}
+
+// applyOne hands an engine its services, and tells a sharing one what others
+// carry.
+func applyOne(ctx context.Context, e Engine, want []VirtualService, assigned map[Key]Assignment) error {
+	s, ok := e.(Sharing)
+	if !ok {
+		return e.Apply(ctx, want)
+	}
+	var elsewhere []Key
+	for k, a := range assigned {
+		if a.Engine != e.Name() && a.Engine != None {
+			elsewhere = append(elsewhere, k)
+		}
+	}
+	return s.ApplyBeside(ctx, want, elsewhere)
 }
 
 // Assignments tells which engine carries each service since the last Apply.
@@ -149,7 +206,9 @@ func (c *Chooser) Infos() []EngineInfo {
 	engines, unavailable := c.current()
 	var out []EngineInfo
 	for _, e := range engines {
-		out = append(out, e.Info())
+		if _, off := unavailable[e.Name()]; !off {
+			out = append(out, e.Info())
+		}
 	}
 	for _, name := range []string{"xdp", "ipvs"} {
 		if why, ok := unavailable[name]; ok {

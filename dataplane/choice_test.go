@@ -82,3 +82,77 @@ func TestServiceMovesToTheOtherEngineWithoutStayingInBoth(t *testing.T) {
 		}
 	}
 }
+
+// recorder is an engine that writes down what it was given.
+type recorder struct {
+	*Fake
+	log       *[]string
+	elsewhere []Key
+}
+
+func (r *recorder) Apply(ctx context.Context, want []VirtualService) error {
+	line := r.Name()
+	for _, s := range want {
+		line += " " + s.Address.String()
+	}
+	*r.log = append(*r.log, line)
+	return r.Fake.Apply(ctx, want)
+}
+
+func (r *recorder) ApplyBeside(ctx context.Context, want []VirtualService, elsewhere []Key) error {
+	r.elsewhere = elsewhere
+	return r.Apply(ctx, want)
+}
+
+func TestAMovingServiceIsInBothEnginesBeforeItIsInOne(t *testing.T) {
+	var log []string
+	xdp, ipvs := &recorder{Fake: &Fake{Refuse: onlyRR}, log: &log}, &recorder{Fake: &Fake{EngineName: "ipvs"}, log: &log}
+	c := NewChooser([]Engine{xdp, ipvs}, nil)
+	steps := []struct {
+		barred map[string]string
+		sched  Scheduler
+		want   []string
+	}{
+		{nil, "rr", []string{"xdp 192.0.2.1", "ipvs"}},
+		{nil, "lc", []string{"xdp 192.0.2.1", "ipvs 192.0.2.1", "xdp", "ipvs 192.0.2.1"}},
+		{nil, "rr", []string{"xdp 192.0.2.1", "ipvs 192.0.2.1", "xdp 192.0.2.1", "ipvs"}},
+		{map[string]string{"xdp": "off"}, "rr", []string{"xdp 192.0.2.1", "ipvs 192.0.2.1", "xdp", "ipvs 192.0.2.1"}},
+		{map[string]string{"xdp": "off"}, "rr", []string{"xdp", "ipvs 192.0.2.1"}},
+		{map[string]string{"xdp": "off", "ipvs": "off"}, "rr", []string{"xdp", "ipvs"}},
+	}
+	for i, s := range steps {
+		log = nil
+		c.SetEngines([]Engine{xdp, ipvs}, s.barred)
+		if err := c.Apply(context.Background(), []VirtualService{service("192.0.2.1", s.sched)}); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := strings.Join(log, ", "), strings.Join(s.want, ", "); got != want {
+			t.Errorf("step %d: applied %s; want %s", i, got, want)
+		}
+	}
+}
+
+func TestASharingEngineLearnsWhatOthersCarry(t *testing.T) {
+	var log []string
+	ipvs := &recorder{Fake: &Fake{EngineName: "ipvs"}, log: &log}
+	c := NewChooser([]Engine{&Fake{Refuse: onlyRR}, ipvs}, nil)
+	rr := service("192.0.2.1", "rr")
+	if err := c.Apply(context.Background(), []VirtualService{rr, service("192.0.2.2", "lc")}); err != nil {
+		t.Fatal(err)
+	}
+	if len(ipvs.elsewhere) != 1 || ipvs.elsewhere[0] != rr.Key {
+		t.Errorf("told of %v, want the rr service", ipvs.elsewhere)
+	}
+}
+
+func TestAnUnavailableEngineIsToldOnceInInfos(t *testing.T) {
+	c := NewChooser([]Engine{&Fake{}}, map[string]string{"xdp": "off", "ipvs": "missing"})
+	for _, i := range c.Infos() {
+		if i.Available || i.Reason == "" {
+			t.Errorf("info %+v", i)
+		}
+	}
+	if n := len(c.Infos()); n != 2 {
+		t.Errorf("%d infos, want 2", n)
+	}
+}

@@ -75,7 +75,7 @@ func Run(ctx context.Context, opt *options.Options, version string, cfg *config.
 		Health: func() director.Health { return d.checks.Servers() },
 	})
 	d.checks.OnTransition(func(health.Transition) { d.director.Wake() })
-	if d.routers, err = newRouters(cfg, log, d.director.SetMaster); err != nil {
+	if d.routers, err = newRouters(cfg, log, d.setMaster); err != nil {
 		return err
 	}
 	d.metrics.configTaken(Counts(ds))
@@ -136,6 +136,13 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, onReady func()) er
 	d.notices.last(dec)
 	d.withdraw()
 	return err
+}
+
+// setMaster tells everyone whom it concerns that a virtual router is Master or
+// not; the director last, which then applies.
+func (d *Daemon) setMaster(router string, master bool) {
+	d.engines.setMaster(router, master)
+	d.director.SetMaster(router, master)
 }
 
 // obey handles signals one at a time until one of them, ctx, or the failure of

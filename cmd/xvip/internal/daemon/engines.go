@@ -11,6 +11,7 @@ import (
 
 	"github.com/xvip-lb/xvip/config"
 	"github.com/xvip-lb/xvip/dataplane"
+	"github.com/xvip-lb/xvip/dataplane/ipvs"
 	"github.com/xvip-lb/xvip/dataplane/xdp"
 	"github.com/xvip-lb/xvip/director"
 )
@@ -19,22 +20,24 @@ import (
 // those that services need now: a link or a route may have come later.
 const attachEvery = 5 * time.Second
 
-// noIPVS is why the second engine carries nothing.
-const noIPVS = "this engine is not part of this version"
-
-// engines starts forwarding engines when a configuration first needs them.
+// engines starts forwarding engines when a configuration first needs them, and
+// lets go of those that it no longer wants once they hold nothing.
 type engines struct {
 	chooser *dataplane.Chooser
 	log     *slog.Logger
 	started chan *xdp.Engine // to run
 
-	mu  sync.Mutex
-	xdp *xdp.Engine // nil: not started
-	cfg *config.Config
+	mu      sync.Mutex
+	xdp     *xdp.Engine // nil: not started
+	stopXDP context.CancelFunc
+	ipvs    *ipvs.Engine // nil: not started
+	cfg     *config.Config
+	masters map[string]bool   // virtual routers that are Master, for the sync daemon
+	off     map[string]string // engines that carry nothing, and why
 }
 
 func newEngines(log *slog.Logger) *engines {
-	return &engines{chooser: dataplane.NewChooser(nil, nil), log: log, started: make(chan *xdp.Engine, 1)}
+	return &engines{chooser: dataplane.NewChooser(nil, nil), log: log, started: make(chan *xdp.Engine, 1), masters: map[string]bool{}}
 }
 
 // ensure makes the engines fit cfg. An engine that cannot start is named with
@@ -42,43 +45,82 @@ func newEngines(log *slog.Logger) *engines {
 func (e *engines) ensure(ctx context.Context, cfg *config.Config) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	first := e.cfg == nil
 	e.cfg = cfg
-	unavailable := map[string]string{"ipvs": noIPVS}
-	if why := e.ensureXDP(ctx, cfg); why != "" {
-		unavailable["xdp"] = why
-		e.log.Warn("the XDP engine is off", "reason", why)
+	e.choose(map[string]string{"xdp": e.ensureXDP(ctx, cfg), "ipvs": e.ensureIPVS(ctx, cfg, first)})
+}
+
+// choose tells the chooser which engines there are, and the log what is new.
+func (e *engines) choose(why map[string]string) {
+	off := map[string]string{}
+	for name, reason := range why {
+		if reason == "" {
+			continue
+		}
+		off[name] = reason
+		if e.off[name] != reason {
+			e.log.Log(context.Background(), e.level(name), "a forwarding engine is off", "engine", name, "reason", reason)
+		}
 	}
+	e.off = off
 	var list []dataplane.Engine
 	if e.xdp != nil {
 		list = append(list, e.xdp)
-		if err := e.xdp.Attach(wantedInterfaces(cfg)); err != nil {
+		if err := e.xdp.Attach(wantedInterfaces(e.cfg)); err != nil {
 			e.log.Error("XDP is not on every interface", "err", err)
 		}
 	}
-	e.chooser.SetEngines(list, unavailable)
+	if e.ipvs != nil {
+		e.ipvs.Configure(ipvsSettings(e.cfg, e.masters))
+		list = append(list, e.ipvs)
+	}
+	e.chooser.SetEngines(list, off)
 }
+
+// level is how much it matters that an engine is off: a service that then has
+// none is told on its own.
+func (e *engines) level(name string) slog.Level {
+	switch mode := e.cfg.XVIP.Dataplane; {
+	case len(e.cfg.VirtualServers) == 0:
+		return slog.LevelDebug
+	case mode == name, mode == "auto" && name == "xdp":
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+// barred says why the configuration itself keeps an engine off.
+func barred(cfg *config.Config, name string) string {
+	switch mode := cfg.XVIP.Dataplane; {
+	case mode != "auto" && mode != name:
+		return "the configuration says dataplane " + mode
+	case len(cfg.VirtualServers) == 0 && (name == "xdp" || !wantsIPVS(cfg)):
+		return noServers
+	}
+	return ""
+}
+
+const noServers = "there are no virtual servers"
 
 // ensureXDP starts the engine if cfg wants it, and gives the reason if it does
 // not run.
 func (e *engines) ensureXDP(ctx context.Context, cfg *config.Config) string {
-	switch x := cfg.XVIP; {
-	case x.Dataplane == "none" || x.Dataplane == "ipvs":
-		return "the configuration says dataplane " + x.Dataplane
-	case e.xdp != nil:
-		return ""
-	case len(cfg.VirtualServers) == 0:
-		return "there are no virtual servers"
-	default:
-		eng, err := xdp.New(ctx, xdp.Options{
-			Interfaces: wantedInterfaces(cfg), Mode: x.XDPMode, PinDir: x.BPFFSDir, ConnTableSize: x.ConnTableSize, Log: e.log,
-		})
-		if err != nil {
-			return err.Error()
-		}
-		e.xdp = eng
-		e.started <- eng
+	if why := barred(cfg, "xdp"); why != "" && (e.xdp == nil || why != noServers) {
+		return why
+	}
+	if e.xdp != nil {
 		return ""
 	}
+	x := cfg.XVIP
+	eng, err := xdp.New(ctx, xdp.Options{
+		Interfaces: wantedInterfaces(cfg), Mode: x.XDPMode, PinDir: x.BPFFSDir, ConnTableSize: x.ConnTableSize, Log: e.log,
+	})
+	if err != nil {
+		return err.Error()
+	}
+	e.xdp = eng
+	e.started <- eng
+	return ""
 }
 
 // run keeps the engines going until ctx ends.
@@ -92,13 +134,49 @@ func (e *engines) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case eng := <-e.started:
+			runCtx, stop := context.WithCancel(ctx)
+			e.mu.Lock()
+			e.stopXDP = stop
+			e.mu.Unlock()
 			wg.Go(func() {
-				if err := eng.Run(ctx); err != nil {
+				defer stop()
+				if err := eng.Run(runCtx); err != nil {
 					e.log.Error("the XDP engine no longer follows its neighbours", "err", err)
 				}
 			})
 		case <-tick.C:
+			e.retire(ctx)
 			e.reattach()
+		}
+	}
+}
+
+// retire lets go of an engine that the configuration no longer wants, once its
+// services are in another.
+func (e *engines) retire(ctx context.Context) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	held := func(eng dataplane.Engine, name string) bool {
+		services, err := eng.Services(ctx)
+		return e.off[name] == "" || err != nil || len(services) > 0
+	}
+	var gone []dataplane.Engine
+	if e.xdp != nil && e.stopXDP != nil && !held(e.xdp, "xdp") {
+		e.stopXDP()
+		gone = append(gone, e.xdp)
+		e.xdp, e.stopXDP = nil, nil
+	}
+	if e.ipvs != nil && !held(e.ipvs, "ipvs") {
+		gone = append(gone, e.ipvs)
+		e.ipvs = nil
+	}
+	if len(gone) == 0 {
+		return
+	}
+	e.choose(e.off)
+	for _, eng := range gone {
+		if err := errors.Join(eng.Withdraw(ctx), eng.Close()); err != nil {
+			e.log.Error("a forwarding engine did not leave cleanly", "engine", eng.Name(), "err", err)
 		}
 	}
 }
@@ -106,7 +184,7 @@ func (e *engines) run(ctx context.Context) error {
 func (e *engines) reattach() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.xdp == nil {
+	if e.xdp == nil || e.off["xdp"] != "" {
 		return
 	}
 	want := wantedInterfaces(e.cfg)
@@ -127,7 +205,7 @@ func (e *engines) reattach() {
 func (e *engines) stop(ctx context.Context, keep bool) error {
 	var err error
 	if !keep {
-		err = e.chooser.Withdraw(ctx)
+		err = errors.Join(e.flushIPVS(), e.chooser.Withdraw(ctx))
 	}
 	return errors.Join(err, e.chooser.Close())
 }
@@ -136,13 +214,13 @@ func (e *engines) stop(ctx context.Context, keep bool) error {
 // looks at the configuration alone: whether the kernel lets the engine start is
 // seen only by the daemon.
 func Carriers(cfg *config.Config) []string {
-	var list []dataplane.Engine
-	unavailable := map[string]string{"ipvs": noIPVS}
-	if x := cfg.XVIP.Dataplane; x == "none" || x == "ipvs" {
-		unavailable["xdp"] = "the configuration says dataplane " + x
-	} else {
-		list = append(list, &xdp.Engine{})
+	unavailable := map[string]string{}
+	for _, name := range []string{"xdp", "ipvs"} {
+		if why := barred(cfg, name); why != "" {
+			unavailable[name] = why
+		}
 	}
+	list := []dataplane.Engine{&xdp.Engine{}, &ipvs.Engine{}}
 	services := director.Want(cfg, nil, nil, director.Decision{}).Services
 	assigned := dataplane.Choose(services, list, unavailable)
 	var lines []string
