@@ -31,7 +31,6 @@ const (
 	oneReader     = "one process reads the configuration, so no copy of it is needed"
 	alwaysChecked = "every reload is checked before anything changes"
 	accepted      = "keepalived accepts it and does nothing with it either"
-	reconciled    = "the kernel's table is compared with the configuration at every start"
 )
 
 // argKind is the shape of a keyword's arguments.

@@ -23,7 +23,7 @@ var tableTop = []row{
 		doc: "Permit ipset use with namespaces on very old kernels"},
 	{in: "", word: "net_namespace", lax: true, args: str("NAME"), to: "Global.NetNamespace", def: "default ns", status: works,
 		doc: "Run the daemon inside a named network namespace (not changeable on reload)"},
-	{in: "", word: "net_namespace_ipvs", args: custom("[NAME]", 0, (*binder).netNamespaceIPVS), to: "Global.NetNamespaceIPVS", def: "same ns", status: planned,
+	{in: "", word: "net_namespace_ipvs", args: custom("[NAME]", 0, (*binder).netNamespaceIPVS), to: "Global.NetNamespaceIPVS", def: "same ns", status: works,
 		doc: "Program IPVS in a different namespace from the checkers"},
 	{in: "", word: "static_ipaddress", args: items("ip-address entry", (*binder).addressItem), to: "StaticAddresses", def: "", status: planned,
 		doc: "Addresses installed permanently, not moved by VRRP"},

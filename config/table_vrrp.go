@@ -101,7 +101,7 @@ var tableVrrp = []row{
 		doc: "Deprecated per-instance polling"},
 	{in: "vrrp_instance", word: "lower_prio_no_advert", args: optBool, to: "LowerPrioNoAdvert", def: "global", status: planned,
 		doc: "As the global"},
-	{in: "vrrp_instance", word: "lvs_sync_daemon_interface", args: iface(), to: "LVSSyncDaemonInterface", def: "", status: planned, old: "global_defs lvs_sync_daemon",
+	{in: "vrrp_instance", word: "lvs_sync_daemon_interface", args: iface(), to: "LVSSyncDaemonInterface", def: "", status: works, old: "global_defs lvs_sync_daemon",
 		doc: "Deprecated; use global lvs_sync_daemon"},
 	{in: "vrrp_instance", word: "mcast_dst_ip", args: mcast(0), to: "McastDstIP", def: "global group", status: planned,
 		doc: "Other multicast group"},
