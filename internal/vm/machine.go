@@ -32,7 +32,7 @@ type Machine struct {
 	Collect  []string      // patterns (path.Match) of guest files to bring back when the command has ended
 	Memory   int64         // bytes; 1 GiB when 0. Files and /tmp take from it.
 	CPUs     int           // 2 when 0
-	Limit    time.Duration // from power on to power off, then it is killed; 3 minutes when 0
+	Limit    time.Duration // from power on to power off, then it is killed; DefaultLimit when 0
 }
 
 // Result is what came out of a machine.

@@ -16,8 +16,10 @@ import (
 const (
 	defaultMemory = 1 << 30
 	defaultCPUs   = 2
-	defaultLimit  = 3 * time.Minute
 )
+
+// DefaultLimit is how long a machine may be on when it does not say it.
+const DefaultLimit = 3 * time.Minute
 
 // qemu is one machine about to run.
 type qemu struct {
@@ -47,7 +49,7 @@ func (q qemu) args() []string {
 
 // run starts the machine and waits until it is off; at its limit it is killed.
 func (q qemu) run(ctx context.Context) error {
-	limit := cmp.Or(q.m.Limit, defaultLimit)
+	limit := cmp.Or(q.m.Limit, DefaultLimit)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not off %v after power on: killed", limit))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", q.args()...)

@@ -1,0 +1,21 @@
+package rung
+
+import (
+	"testing"
+
+	"github.com/xvip-lb/xvip/internal/vm"
+	"github.com/xvip-lb/xvip/internal/vm/vmtest"
+)
+
+// Every kernel's verifier takes the programs, and they do the same on all.
+func TestVMPackets(t *testing.T) {
+	for _, kernel := range vm.Kernels {
+		t.Run(kernel, func(t *testing.T) {
+			vmtest.Run(t, vmtest.Suite{
+				Machine: vm.Machine{Kernel: kernel, Modules: []string{"veth"}},
+				Package: "github.com/xvip-lb/xvip/dataplane/xdp",
+				Tree:    []string{"bpf"},
+			})
+		})
+	}
+}
