@@ -7,7 +7,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 PACKAGES := clang llvm libbpf-dev ipvsadm iproute2 keepalived kmod nftables prometheus psmisc procps qemu-system-x86 util-linux
 FUZZTIME ?= 30s
 
-.PHONY: build test demo bench generate check-generated lint fuzz deps unit clean
+.PHONY: build test demo bench generate check-generated lint fuzz deps unit vm clean
 
 build: bin/xvip
 
@@ -16,10 +16,14 @@ build: bin/xvip
 bin/xvip:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/xvip
 
-test: deps build lint check-generated unit
+test: deps build lint check-generated unit vm
 
 unit:
-	$(GO) test -count=1 -timeout 25m ./...
+	$(GO) test -count=1 -timeout 25m -skip '^TestVM' ./...
+
+# The tests that start virtual machines, apart from those that watch the clock.
+vm:
+	$(GO) test -count=1 -timeout 15m -p 1 -run '^TestVM' ./...
 
 demo: build
 	./bin/xvip demo $(DEMOFLAGS)

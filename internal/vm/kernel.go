@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // Kernels are the releases Fetch knows, oldest first.
@@ -39,7 +37,7 @@ func Fetch(ctx context.Context, name string) (Kernel, error) {
 		return Kernel{}, fmt.Errorf("fetch kernel %q: %w", name, err)
 	}
 	dir := filepath.Join(cache, name)
-	unlock, err := lockFile(ctx, filepath.Join(cache, name+".lock"))
+	unlock, err := lockOne(ctx, filepath.Join(cache, name+".lock"))
 	if err != nil {
 		return Kernel{}, fmt.Errorf("fetch kernel %q: %w", name, err)
 	}
@@ -86,36 +84,4 @@ func inspect(dir, name string) (Kernel, error) {
 	}
 	_, err = os.Stat(filepath.Join(k.Modules, "modules.dep"))
 	return k, err
-}
-
-// lockFile holds an exclusive lock on a file until unlock is called.
-func lockFile(ctx context.Context, path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := flock(ctx, f); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %q: %w", path, err)
-	}
-	return func() { f.Close() }, nil
-}
-
-// flock waits for the lock. The system call cannot be cancelled, so it runs
-// aside; the file is closed by who gave up, which ends the claim.
-func flock(ctx context.Context, f *os.File) error {
-	done := make(chan error, 1)
-	go func() {
-		var err error
-		for err = unix.EINTR; errors.Is(err, unix.EINTR); {
-			err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		}
-		done <- err
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -31,7 +32,7 @@ type Machine struct {
 	Env      []string      // added to the command's environment, "NAME=value"
 	Collect  []string      // patterns (path.Match) of guest files to bring back when the command has ended
 	Memory   int64         // bytes; 1 GiB when 0. Files and /tmp take from it.
-	CPUs     int           // 2 when 0
+	CPUs     int           // 1 when 0
 	Limit    time.Duration // from power on to power off, then it is killed; DefaultLimit when 0
 }
 
@@ -82,14 +83,19 @@ func run(ctx context.Context, m Machine, argv []string) (*Result, error) {
 	return r, errors.Join(err, r.read(q))
 }
 
-// takeTurn lets one machine of this user run at a time: emulation wants all
-// CPUs, and the limit of a machine must not run out beside another.
+// takeTurn lets as many machines of this user run at a time as the host has
+// CPUs, whatever process started them: emulation takes one whole, and the limit
+// of a machine must not run out while it waits for others.
 func takeTurn(ctx context.Context) (unlock func(), err error) {
 	cache, err := cacheDir()
 	if err != nil {
 		return nil, err
 	}
-	return lockFile(ctx, filepath.Join(cache, "machine.lock"))
+	var turns []string
+	for n := range runtime.NumCPU() {
+		turns = append(turns, filepath.Join(cache, fmt.Sprintf("machine-%d.lock", n)))
+	}
+	return lockOne(ctx, turns...)
 }
 
 // read takes the result from what a machine has left.

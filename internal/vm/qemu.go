@@ -15,11 +15,11 @@ import (
 
 const (
 	defaultMemory = 1 << 30
-	defaultCPUs   = 2
+	defaultCPUs   = 1
 )
 
 // DefaultLimit is how long a machine may be on when it does not say it.
-const DefaultLimit = 3 * time.Minute
+const DefaultLimit = 5 * time.Minute
 
 // qemu is one machine about to run.
 type qemu struct {
@@ -40,8 +40,9 @@ func (q qemu) args() []string {
 		"-smp", strconv.Itoa(cmp.Or(q.m.CPUs, defaultCPUs)),
 		"-m", strconv.FormatInt(cmp.Or(q.m.Memory, defaultMemory)>>20, 10),
 		"-kernel", q.kernel.Image, "-initrd", q.image(),
-		// A panic reboots, which -no-reboot makes an end.
-		"-append", "console=ttyS0 loglevel=6 panic=-1 oops=panic random.trust_cpu=on mitigations=off net.ifnames=0",
+		// A panic reboots, which -no-reboot makes an end. Grace periods of RCU are
+		// most of what loading a BPF program waits for.
+		"-append", "console=ttyS0 loglevel=6 panic=-1 oops=panic random.trust_cpu=on mitigations=off rcupdate.rcu_expedited=1 net.ifnames=0",
 		// Both serial ports are built into the kernels; virtio would need modules first.
 		"-serial", "file:" + q.console(), "-serial", "file:" + q.line(),
 	}

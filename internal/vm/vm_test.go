@@ -5,9 +5,12 @@ import (
 	"testing"
 )
 
-func TestAMachineRunsACommand(t *testing.T) {
+func TestVMRunsACommand(t *testing.T) {
 	for _, kernel := range Kernels {
-		t.Run(kernel, func(t *testing.T) { runsACommand(t, kernel) })
+		t.Run(kernel, func(t *testing.T) {
+			t.Parallel()
+			runsACommand(t, kernel)
+		})
 	}
 }
 

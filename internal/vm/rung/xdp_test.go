@@ -2,6 +2,7 @@ package rung
 
 import (
 	"testing"
+	"time"
 
 	"github.com/xvip-lb/xvip/internal/vm"
 	"github.com/xvip-lb/xvip/internal/vm/vmtest"
@@ -11,8 +12,9 @@ import (
 func TestVMPackets(t *testing.T) {
 	for _, kernel := range vm.Kernels {
 		t.Run(kernel, func(t *testing.T) {
+			t.Parallel()
 			vmtest.Run(t, vmtest.Suite{
-				Machine: vm.Machine{Kernel: kernel, Modules: []string{"veth"}},
+				Machine: vm.Machine{Kernel: kernel, Modules: []string{"veth"}, Limit: 8 * time.Minute},
 				Package: "github.com/xvip-lb/xvip/dataplane/xdp",
 				Tree:    []string{"bpf"},
 			})
