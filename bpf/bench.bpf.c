@@ -75,6 +75,12 @@ struct rung_flow {
 	__u32 proto;
 };
 
+struct rung_key {
+	__be32 addr;
+	__be16 port;
+	__u8 proto, pad;
+};
+
 struct rung_real {
 	__u8 mac[ETH_ALEN];
 	__u16 pad;
@@ -84,8 +90,13 @@ struct rung_count {
 	__u64 packets, bytes;
 };
 
+struct rung_conn {
+	__u64 sig;
+	__u32 real, seen;
+};
+
 struct rung_line {
-	struct conn way[CONN_WAYS];
+	struct rung_conn way[CONN_WAYS];
 };
 
 #define RUNG_REALS 128
@@ -95,7 +106,7 @@ struct rung_line {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
-	__type(key, struct service_key);
+	__type(key, struct rung_key);
 	__type(value, __u32);
 } rung_services SEC(".maps");
 
@@ -124,7 +135,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 2000000);
 	__type(key, struct rung_flow);
-	__type(value, struct conn);
+	__type(value, struct rung_conn);
 } rung_lru SEC(".maps");
 
 struct {
@@ -147,10 +158,10 @@ static __always_inline __u64 rung_mix(__u64 x)
 
 static __always_inline __u32 pick_lru(const struct rung_flow *f)
 {
-	struct conn *c = bpf_map_lookup_elem(&rung_lru, f);
+	struct rung_conn *c = bpf_map_lookup_elem(&rung_lru, f);
 
 	if (!c) {
-		struct conn fresh = {.real = f->ports & (RUNG_REALS - 1), .sig = bpf_ktime_get_ns()};
+		struct rung_conn fresh = {.real = f->ports & (RUNG_REALS - 1), .sig = bpf_ktime_get_ns()};
 		bpf_map_update_elem(&rung_lru, f, &fresh, BPF_ANY);
 		return fresh.real;
 	}
@@ -167,17 +178,17 @@ static __always_inline __u32 pick_line(__u64 h)
 #pragma unroll
 	for (int i = 0; i < CONN_WAYS; i++) {
 		if (l->way[i].sig == h) {
-			if (l->way[i].state != now)
-				l->way[i].state = now;
+			if (l->way[i].seen != now)
+				l->way[i].seen = now;
 			return l->way[i].real;
 		}
-		if (l->way[i].state < l->way[oldest & (CONN_WAYS - 1)].state)
+		if (l->way[i].seen < l->way[oldest & (CONN_WAYS - 1)].seen)
 			oldest = i;
 	}
-	struct conn *c = &l->way[oldest & (CONN_WAYS - 1)];
+	struct rung_conn *c = &l->way[oldest & (CONN_WAYS - 1)];
 	c->sig = h;
 	c->real = h >> 32 & (RUNG_REALS - 1);
-	c->state = now;
+	c->seen = now;
 	return c->real;
 }
 
@@ -190,7 +201,7 @@ static __always_inline int climb(struct xdp_md *ctx, enum rung rung)
 
 	if ((void *)(tcp + 1) > end || eth->h_proto != bpf_htons(ETH_P_IP) || ip->ihl != 5 || ip->protocol != IPPROTO_TCP)
 		return XDP_PASS;
-	struct service_key key = {.addr = ip->daddr, .port = tcp->dest, .proto = ip->protocol};
+	struct rung_key key = {.addr = ip->daddr, .port = tcp->dest, .proto = ip->protocol};
 	__u32 *first = bpf_map_lookup_elem(&rung_services, &key);
 	if (!first)
 		return XDP_PASS;

@@ -2,7 +2,10 @@
  *
  * A flow begins on probation. It is established from its second packet on that
  * is no SYN; nothing new pushes an established flow out. So a flood of SYNs from
- * made-up addresses fights for the probation entries among itself. */
+ * made-up addresses fights for the probation entries among itself.
+ *
+ * Every change of who has an entry and of its stage is made under the bucket's
+ * lock and counted in loads, so the counts are those of the table. */
 #ifndef XVIP_CONN_H
 #define XVIP_CONN_H
 
@@ -10,26 +13,33 @@
 #include "maps.h"
 #include "parse.h"
 
-/* The state of a connection: two bits of stage, and 30 bits of when it was last
- * seen, in ticks of 2^27 ns (about 134 ms). */
+/* Stages, as far as the client's packets show them; the states of
+ * net/netfilter/ipvs/ip_vs_proto_tcp.c in INPUT_ONLY. */
 enum conn_stage {
-	CONN_NEW = 0,
-	CONN_ESTABLISHED = 1,
-	CONN_CLOSING = 2,
+	TCP_NEW,         /* SYN_RECV */
+	TCP_ESTABLISHED,
+	TCP_FIN,         /* FIN_WAIT */
+	TCP_CLOSED,      /* CLOSE: a reset was seen */
+	UDP_NEW,         /* one packet so far */
+	UDP_ESTABLISHED,
+	SCTP_NEW,
+	SCTP_ESTABLISHED,
+	SCTP_CLOSING,
+	STAGES,
 };
 
-#define CONN_TIME_BITS 30
-#define CONN_TIME_MASK ((1u << CONN_TIME_BITS) - 1)
-#define CONN_TICK_SHIFT 27
+/* A word is a tag and four bits of stage. A tag is eight bits of generation and
+ * twenty of the index of reals: an entry whose server has gone is known by it
+ * when the place is taken again. */
+#define STAGE_BITS 4
+#define STAGE_MASK 15u
+#define INDEX_MASK 0xfffffu
 
-static __always_inline __u32 conn_now(void)
-{
-	return (__u32)(bpf_ktime_get_ns() >> CONN_TICK_SHIFT) & CONN_TIME_MASK;
-}
+static __always_inline __u32 word_tag(__u32 word) { return word >> STAGE_BITS; }
+static __always_inline __u32 word_stage(__u32 word) { return word & STAGE_MASK; }
+static __always_inline __u32 make_word(__u32 tag, __u32 stage) { return tag << STAGE_BITS | stage; }
 
-static __always_inline __u32 conn_stage(__u32 state) { return state >> CONN_TIME_BITS; }
-static __always_inline __u32 conn_state(__u32 stage, __u32 now) { return stage << CONN_TIME_BITS | now; }
-static __always_inline __u32 conn_idle(__u32 state, __u32 now) { return (now - state) & CONN_TIME_MASK; }
+static __always_inline __u32 conn_now(void) { return (__u32)(bpf_jiffies64() >> tick_shift); }
 
 static __always_inline __u64 mix(__u64 x)
 {
@@ -40,77 +50,187 @@ static __always_inline __u64 mix(__u64 x)
 	return x ^ x >> 32;
 }
 
-/* conn_hash is keyed: nobody outside can aim flows at one bucket. Never 0. */
-static __always_inline __u64 conn_hash(const struct packet *p)
+/* conn_hash is keyed: nobody outside can aim flows at one bucket. Never 0. high and
+ * low are the client's address, ports its port and the service's. */
+static __always_inline __u64 conn_hash(__u32 service, __u64 high, __u64 low, __u32 ports)
 {
-	__u64 h = mix(((__u64)p->dst.addr << 32 | (__u32)p->dst.port << 16 | p->dst.proto) ^ conn_secret);
+	__u64 h = mix(((__u64)service << 32 | ports) ^ conn_secret);
 
-	return mix(h ^ ((__u64)p->src << 32 | p->sport)) | 1;
+	if (high || low >> 32 != bpf_htonl(0xffff)) {
+		h = mix(h ^ high);
+		return mix(h ^ low) | 1;
+	}
+	return mix(h ^ (__u32)low) | 1;
 }
 
-/* conn_limit gives how many idle ticks a flow is remembered. */
-static __always_inline __u32 conn_limit(__u32 stage, __u8 proto)
-{
-	__u32 s = proto == IPPROTO_UDP ? timeout_udp : timeout_tcp;
+static __always_inline __u64 addr_high(const __be32 *a) { return (__u64)a[0] << 32 | a[1]; }
+static __always_inline __u64 addr_low(const __be32 *a) { return (__u64)a[2] << 32 | a[3]; }
+static __always_inline __u32 both_ports(__be16 client, __be16 service) { return (__u32)service << 16 | client; }
 
-	if (stage == CONN_NEW)
-		s = timeout_new;
-	else if (stage == CONN_CLOSING)
-		s = timeout_fin;
-	return s * 15 / 2;
+static __always_inline __u64 conn_sig(__u32 service, const struct packet *p)
+{
+	return conn_hash(service, addr_high(p->src), addr_low(p->src), both_ports(p->sport, p->dst.port));
 }
 
-/* conn_find gives the flow's entry, or none. */
-static __always_inline struct conn *conn_find(struct conn_bucket *b, __u64 sig)
+static __always_inline __u32 conn_index(__u64 sig) { return (__u32)(sig >> 1) & conn_mask; }
+
+/* differs is 0 for equal numbers, else 1, without a branch. */
+static __always_inline __u32 differs(__u64 a, __u64 b)
 {
-#pragma unroll
-	for (int i = 0; i < CONN_WAYS; i++)
-		if (b->way[i].sig == sig)
-			return &b->way[i];
+	__u64 x = a ^ b;
+
+	asm volatile("" : "+r"(x)); /* or clang makes a branch of it again */
+	return (x | -x) >> 63;
+}
+
+/* conn_find says whether the bucket has the flow, and sets c to its entry. Which
+ * way it is in nobody can predict, the processor as little as the verifier. */
+static __always_inline int conn_find(struct conn_bucket *b, __u64 sig, struct conn **c)
+{
+	__u32 one = differs(b->way[1].sig, sig) ^ 1, two = differs(b->way[2].sig, sig) ^ 1, three = differs(b->way[3].sig, sig) ^ 1;
+	__u32 at = one | two << 1 | three * 3;
+
+	*c = &b->way[at & (CONN_WAYS - 1)];
+	return (*c)->sig == sig;
+}
+
+static __always_inline __u32 first_stage(__u8 proto)
+{
+	if (proto == IPPROTO_UDP)
+		return UDP_NEW;
+	return proto == IPPROTO_SCTP ? SCTP_NEW : TCP_NEW;
+}
+
+#define STEP(none, syn, fin, rst, r_none, r_fin, r_rst)                                                                   \
+	{                                                                                                                 \
+		[EVENT_NONE] = none, [EVENT_SYN] = syn, [EVENT_FIN] = fin, [EVENT_RST] = rst, [EVENT_REPLY] = r_none,     \
+		[EVENT_REPLY | EVENT_SYN] = r_none, [EVENT_REPLY | EVENT_FIN] = r_fin, [EVENT_REPLY | EVENT_RST] = r_rst, \
+	}
+
+/* The stage that follows; a reply establishes nothing, or a flood of SYNs would. */
+static const __u8 steps[16][EVENTS] = {
+	[TCP_NEW] = STEP(TCP_ESTABLISHED, TCP_NEW, TCP_FIN, TCP_CLOSED, TCP_NEW, TCP_FIN, TCP_CLOSED),
+	[TCP_ESTABLISHED] = STEP(TCP_ESTABLISHED, TCP_ESTABLISHED, TCP_FIN, TCP_CLOSED, TCP_ESTABLISHED, TCP_FIN, TCP_CLOSED),
+	[TCP_FIN] = STEP(TCP_FIN, TCP_FIN, TCP_FIN, TCP_CLOSED, TCP_FIN, TCP_FIN, TCP_CLOSED),
+	[TCP_CLOSED] = STEP(TCP_CLOSED, TCP_CLOSED, TCP_CLOSED, TCP_CLOSED, TCP_CLOSED, TCP_CLOSED, TCP_CLOSED),
+	[UDP_NEW] = STEP(UDP_ESTABLISHED, UDP_NEW, UDP_NEW, UDP_NEW, UDP_NEW, UDP_NEW, UDP_NEW),
+	[UDP_ESTABLISHED] = STEP(UDP_ESTABLISHED, UDP_ESTABLISHED, UDP_ESTABLISHED, UDP_ESTABLISHED, UDP_ESTABLISHED, UDP_ESTABLISHED, UDP_ESTABLISHED),
+	[SCTP_NEW] = STEP(SCTP_ESTABLISHED, SCTP_NEW, SCTP_CLOSING, SCTP_CLOSING, SCTP_NEW, SCTP_CLOSING, SCTP_CLOSING),
+	[SCTP_ESTABLISHED] = STEP(SCTP_ESTABLISHED, SCTP_ESTABLISHED, SCTP_CLOSING, SCTP_CLOSING, SCTP_ESTABLISHED, SCTP_CLOSING, SCTP_CLOSING),
+	[SCTP_CLOSING] = STEP(SCTP_CLOSING, SCTP_CLOSING, SCTP_CLOSING, SCTP_CLOSING, SCTP_CLOSING, SCTP_CLOSING, SCTP_CLOSING),
+};
+
+/* Whether IPVS would call it active; UDP never is. */
+static __always_inline int is_active(__u32 stage)
+{
+	return stage <= TCP_ESTABLISHED || stage == SCTP_NEW || stage == SCTP_ESTABLISHED;
+}
+
+static __always_inline int is_held(__u32 stage)
+{
+	return stage == TCP_ESTABLISHED || stage == UDP_ESTABLISHED || stage == SCTP_ESTABLISHED;
+}
+
+/* load_add counts an entry of that word in (+1) or out (-1). */
+__noinline int load_add(__u32 word, __u32 n)
+{
+	__u32 index = word_tag(word) & INDEX_MASK;
+	struct real *r = bpf_map_lookup_elem(&reals, &index);
+	struct load *l = bpf_map_lookup_elem(&loads, &index);
+
+	if (!r || !l || r->tag != word_tag(word)) /* the server has left, and its counts */
+		return 0;
+	if (is_active(word_stage(word)))
+		__sync_fetch_and_add(&l->active, n);
+	else
+		__sync_fetch_and_add(&l->inactive, n);
 	return 0;
 }
 
-/* conn_touch follows the flow's state; a store only when something changed. */
-static __always_inline void conn_touch(struct conn *c, const struct packet *p, __u32 now)
+static __always_inline struct conn_lock *conn_lock_of(__u32 index)
 {
-	__u32 stage = conn_stage(c->state);
+	__u32 i = index & (CONN_LOCKS - 1);
 
-	if (p->fin || p->rst)
-		stage = CONN_CLOSING;
-	else if (stage == CONN_NEW && !p->syn)
-		stage = CONN_ESTABLISHED;
-	__u32 state = conn_state(stage, now);
-	if (c->state != state)
-		c->state = state;
+	return bpf_map_lookup_elem(&conn_locks, &i);
+}
+
+/* conn_move changes the stage of an entry that still is what the caller saw. */
+__noinline int conn_move(__u64 sig, __u32 word, __u32 stage)
+{
+	__u32 index = conn_index(sig), to = (word & ~STAGE_MASK) | (stage & STAGE_MASK), moved = 0;
+	struct conn_bucket *b = bpf_map_lookup_elem(&conns, &index);
+	struct conn_lock *l = conn_lock_of(index);
+
+	if (!l || !b)
+		return 0;
+	struct conn *c;
+	if (!conn_find(b, sig, &c))
+		return 0;
+	bpf_spin_lock(&l->lock);
+	if (c->sig == sig && c->word == word) {
+		c->word = to;
+		moved = 1;
+	}
+	bpf_spin_unlock(&l->lock);
+	if (moved) {
+		load_add(word, -1);
+		load_add(to, 1);
+	}
+	return moved;
+}
+
+/* conn_touch follows the flow's state; a store only when something changed. */
+static __always_inline void conn_touch(struct conn *c, __u64 sig, __u32 word, __u32 event)
+{
+	__u32 now = conn_now(), stage = steps[word & STAGE_MASK][event & (EVENTS - 1)];
+
+	if (c->seen != now)
+		c->seen = now;
+	if (stage != word_stage(word))
+		conn_move(sig, word, stage);
+}
+
+static __always_inline int conn_expired(__u32 word, __u32 seen, __u32 now)
+{
+	__u32 idle = now - seen;
+
+	/* Another CPU's clock may have put seen just ahead of now. */
+	return idle > timeouts[word_stage(word)] && idle < 1u << 31;
 }
 
 /* conn_rank orders candidates for replacement: the higher, the better; 0 is
- * never. Free ones first, expired ones, then probation by age. */
-static __always_inline __u64 conn_rank(__u64 sig, __u32 state, __u8 proto, __u32 now)
+ * never. Free ones first, expired ones, then all but established ones by age. */
+static __always_inline __u64 conn_rank(const struct conn *c, __u32 now)
 {
-	__u32 stage = conn_stage(state), idle = conn_idle(state, now);
+	__u32 idle = now - c->seen;
 
-	if (!sig)
-		return ~0ull;
-	if (idle > conn_limit(stage, proto))
+	if (!c->sig)
+		return 1ull << 63;
+	if (idle >= 1u << 31)
+		idle = 0;
+	if (conn_expired(c->word, c->seen, now))
 		return 1ull << 40 | idle;
-	return stage == CONN_ESTABLISHED ? 0 : 1ull + idle;
+	return is_held(word_stage(c->word)) ? 0 : 1ull + idle;
 }
 
-/* conn_add remembers a flow. It gives 0 when the bucket is full of established
- * flows: then the caller must choose by hash, so that the flow stays put. */
-static __always_inline int conn_add(struct conn_bucket *b, __u32 index, __u64 sig, __u32 real, __u8 proto)
+#define NO_WAY CONN_WAYS
+
+/* conn_add remembers a flow and gives the way it is in. It gives NO_WAY when the
+ * bucket is full of established flows: then the caller must choose by hash, so
+ * that the flow stays put. */
+__noinline __u32 conn_add(__u64 sig, __u32 word)
 {
-	__u32 lock_index = index & (CONN_LOCKS - 1), now = conn_now(), best = 0;
-	struct conn_lock *l = bpf_map_lookup_elem(&conn_locks, &lock_index);
+	__u32 index = conn_index(sig), now = conn_now(), best = 0, gone = 0, had = 0;
+	struct conn_bucket *b = bpf_map_lookup_elem(&conns, &index);
+	struct conn_lock *l = conn_lock_of(index);
 	__u64 best_rank = 0;
 
-	if (!l)
-		return 0;
+	if (!b || !l)
+		return NO_WAY;
 	bpf_spin_lock(&l->lock);
 #pragma unroll
 	for (int i = 0; i < CONN_WAYS; i++) {
-		__u64 rank = conn_rank(b->way[i].sig, b->way[i].state, proto, now);
+		__u64 rank = conn_rank(&b->way[i], now);
 		if (b->way[i].sig == sig)
 			rank = ~0ull;
 		if (rank > best_rank) {
@@ -120,13 +240,35 @@ static __always_inline int conn_add(struct conn_bucket *b, __u32 index, __u64 si
 	}
 	if (best_rank) {
 		volatile struct conn *c = &b->way[best & (CONN_WAYS - 1)];
+		had = c->sig != 0;
+		gone = c->word;
 		c->sig = 0; /* readers see no entry, never a mixed one */
-		c->real = real;
-		c->state = conn_state(CONN_NEW, now);
+		c->word = word;
+		c->seen = now;
 		c->sig = sig;
 	}
 	bpf_spin_unlock(&l->lock);
-	return best_rank != 0;
+	if (!best_rank)
+		return NO_WAY;
+	if (had)
+		load_add(gone, -1);
+	load_add(word, 1);
+	return best;
+}
+
+/* peer_set says who the flow is, for those who list it. */
+static __always_inline void peer_set(__u64 sig, __u32 way, __u32 service, const struct packet *p)
+{
+	__u32 index = conn_index(sig);
+	struct peer_bucket *b = bpf_map_lookup_elem(&peers, &index);
+
+	if (!b)
+		return;
+	struct peer *who = &b->way[way & (CONN_WAYS - 1)];
+	__builtin_memcpy(who->src, p->src, sizeof(who->src));
+	who->sport = p->sport;
+	who->dport = p->dst.port;
+	who->service = service;
 }
 
 #endif

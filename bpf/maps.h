@@ -21,26 +21,43 @@
 
 PINNED(services, BPF_MAP_TYPE_HASH, MAX_SERVICES, struct service_key, struct service);
 
-/* The rings of all services: each slot names a real server. */
-PINNED(slots, BPF_MAP_TYPE_ARRAY, MAX_SLOTS, __u32, __u32);
+/* The rings of all services. */
+PINNED(slots, BPF_MAP_TYPE_ARRAY, MAX_SLOTS, __u32, struct slot);
 
 PINNED(reals, BPF_MAP_TYPE_ARRAY, MAX_REALS, __u32, struct real);
+
+/* Real servers reached by NAT, as their replies name them: index of reals. */
+PINNED(replies, BPF_MAP_TYPE_HASH, MAX_REALS, struct service_key, __u32);
 
 /* Where the rotation of each service stands. */
 PINNED(cursors, BPF_MAP_TYPE_ARRAY, MAX_SERVICES, __u32, struct cursor);
 
-/* The size is set at load time; a power of two. */
+/* The size of these two is set at load time; a power of two. */
 PINNED(conns, BPF_MAP_TYPE_ARRAY, 1024, __u32, struct conn_bucket);
+PINNED(peers, BPF_MAP_TYPE_ARRAY, 1024, __u32, struct peer_bucket);
 
 /* Writers of a bucket take the lock of its number; readers take none. */
 PINNED(conn_locks, BPF_MAP_TYPE_ARRAY, CONN_LOCKS, __u32, struct conn_lock);
 
-PINNED(service_stats, BPF_MAP_TYPE_PERCPU_ARRAY, MAX_SERVICES, __u32, struct counters);
+PINNED(templates, BPF_MAP_TYPE_LRU_HASH, 65536, struct template_key, struct template);
+PINNED(fragments, BPF_MAP_TYPE_LRU_HASH, 65536, struct fragment_key, struct fragment);
+
+PINNED(loads, BPF_MAP_TYPE_ARRAY, MAX_REALS, __u32, struct load);
 PINNED(real_stats, BPF_MAP_TYPE_PERCPU_ARRAY, MAX_REALS, __u32, struct counters);
+/* What servers that left had counted: a service counts the sum. */
+PINNED(service_stats, BPF_MAP_TYPE_ARRAY, MAX_SERVICES, __u32, struct counters);
 PINNED(verdicts, BPF_MAP_TYPE_PERCPU_ARRAY, VERDICTS, __u32, struct counters);
+
+PINNED(settings, BPF_MAP_TYPE_ARRAY, 1, __u32, struct setting_set);
 
 /* The secret of the connection hash, the same for every program that uses the
  * table. User space writes it once; the program has it as a constant. */
 PINNED(secret, BPF_MAP_TYPE_ARRAY, 1, __u32, __u64);
+
+/* The daemon that runs hears of neighbours that replies miss. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} missing_neighbours SEC(".maps");
 
 #endif

@@ -3,6 +3,11 @@
 #define XVIP_SCHED_H
 
 #include "maps.h"
+#include "parse.h"
+#include "conn.h"
+
+/* How many real servers a scheduler that compares them all looks at. */
+#define MAX_COMPARED 1024
 
 /* The rings are made by user space: for rr every server once, for wrr each as
  * often as its weight, evenly spread. One cursor a service, under a lock, makes
@@ -24,12 +29,123 @@ static __always_inline __u32 sched_next(const struct service *s)
 	return n;
 }
 
-/* sched_slot gives the real server in place n of the service's ring. */
-static __always_inline __u32 *sched_slot(const struct service *s, __u32 n)
+static __always_inline __be32 fold(const __be32 *a, __u8 v6) { return v6 ? a[0] ^ a[1] ^ a[2] ^ a[3] : a[3]; }
+
+/* hash_32 of include/linux/hash.h with 8 bits, as sh and dh of IPVS have it. */
+static __always_inline __u32 hash_8(__u32 x) { return (x * 0x61c88647u) >> 24; }
+
+/* sched_hash gives a place of a ring that flows are hashed onto. It has no
+ * secret: the other director must come to the same answer. */
+static __always_inline __u32 sched_hash(const struct service *s, const struct packet *p)
+{
+	__u32 port = s->flags & SERVICE_PORT_HASH ? bpf_ntohs(p->sport) : 0;
+
+	if (s->schedule == SCHEDULE_MAGLEV) {
+		__u64 h = mix((__u64)p->src[3] << 32 | port);
+		if (p->v6)
+			h = mix(mix(h ^ ((__u64)p->src[0] << 32 | p->src[1])) ^ p->src[2]);
+		return (h >> 32) * s->ring_len >> 32;
+	}
+	if (s->schedule == SCHEDULE_TARGET)
+		return hash_8(bpf_ntohl(fold(p->dst.addr, p->v6)));
+	return hash_8(port + bpf_ntohl(fold(p->src, p->v6)));
+}
+
+static __always_inline int is_hashed(const struct service *s) { return s->schedule >= SCHEDULE_SOURCE && s->schedule <= SCHEDULE_MAGLEV; }
+
+#define NEVER (~0ull)
+
+/* sched_cost gives what the server in a slot costs under a scheduler that
+ * compares (ip_vs_lc.c, ip_vs_wlc.c, ip_vs_sed.c, ip_vs_nq.c, ip_vs_ovf.c of IPVS):
+ * the least is taken, the first of equal ones. IPVS compares cost * other weight;
+ * weights have 16 bits, so 32 bits of fraction order the quotients the same. */
+__noinline __u64 sched_cost(__u32 at, __u32 schedule)
+{
+	struct slot *slot = bpf_map_lookup_elem(&slots, &at);
+
+	if (!slot)
+		return NEVER;
+	__u32 index = slot->real;
+	struct real *r = bpf_map_lookup_elem(&reals, &index);
+	struct load *l = bpf_map_lookup_elem(&loads, &index);
+	if (!r || !l || !r->weight)
+		return NEVER;
+	__u64 busy = ((__u64)l->active << 8) + l->inactive;
+	switch (schedule) {
+	case SCHEDULE_LC:
+		return busy;
+	case SCHEDULE_WLC:
+		return (busy << 32) / r->weight;
+	case SCHEDULE_OVF:
+		return l->active <= r->weight ? (1ull << 32) - r->weight : NEVER;
+	case SCHEDULE_NQ:
+		if (!l->active)
+			return 0;
+	}
+	return (((__u64)l->active + 1) << 32) / r->weight;
+}
+
+/* sched_least gives the place of the cheapest server, or NO_REAL. */
+__noinline __u32 sched_least(__u32 base, __u32 len, __u32 schedule)
+{
+	__u64 least = NEVER;
+	__u32 best = NO_REAL;
+
+	for (__u32 i = 0; i < MAX_COMPARED; i++) {
+		if (i >= len)
+			break;
+		__u64 cost = sched_cost(base + i, schedule);
+		if (cost < least) {
+			least = cost;
+			best = i;
+		}
+	}
+	return best;
+}
+
+/* sched_slot gives place n of the service's ring. */
+static __always_inline struct slot *sched_slot(const struct service *s, __u32 n)
 {
 	__u32 i = s->ring_base + n;
 
-	return bpf_map_lookup_elem(&slots, &i);
+	return n < s->ring_len ? bpf_map_lookup_elem(&slots, &i) : 0;
+}
+
+/* sched_pick gives the real server for a new flow, or NO_REAL. */
+static __always_inline __u32 sched_pick(const struct service *s, const struct packet *p)
+{
+	__u32 n;
+
+	if (is_hashed(s))
+		n = sched_hash(s, p);
+	else if (s->schedule == SCHEDULE_ROTATE)
+		n = sched_next(s);
+	else
+		n = sched_least(s->ring_base, s->ring_len, s->schedule);
+	struct slot *slot = sched_slot(s, n);
+	return slot ? slot->real : NO_REAL;
+}
+
+/* sched_admits counts a new connection against the limit of the service. */
+static __always_inline int sched_admits(const struct service *s)
+{
+	__u32 id = s->id, now = (__u32)(bpf_ktime_get_ns() / 1000000000), taken;
+
+	if (!s->limit)
+		return 1;
+	struct cursor *c = bpf_map_lookup_elem(&cursors, &id);
+	if (!c)
+		return 1;
+	bpf_spin_lock(&c->lock);
+	if (c->second != now) {
+		c->second = now;
+		c->taken = 0;
+	}
+	taken = c->taken;
+	if (taken < s->limit)
+		c->taken = taken + 1;
+	bpf_spin_unlock(&c->lock);
+	return taken < s->limit;
 }
 
 #endif

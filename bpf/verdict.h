@@ -5,10 +5,9 @@
 
 enum verdict {
 	/* To the stack, untouched. */
-	PASS_NOT_IP = 0,    /* not IPv4 */
+	PASS_NOT_IP = 0,    /* neither IPv4 nor IPv6 */
 	PASS_NOT_SERVICE,   /* no virtual service of that address, port, protocol */
-	PASS_FRAGMENT,      /* a fragment has no port that could be trusted */
-	PASS_OPTIONS,       /* IP options are the stack's business */
+	PASS_FRAGMENT,      /* a later fragment of a datagram whose first one was not seen */
 	PASS_INACTIVE,      /* the virtual address belongs to another node now */
 	PASS_NO_CONNECTION, /* TCP without SYN and without a remembered flow: the stack resets it */
 	PASS_NO_SERVER,     /* no real server takes new connections */
@@ -16,9 +15,15 @@ enum verdict {
 	/* Forwarded. */
 	FORWARD_TX,       /* out of the interface it came in */
 	FORWARD_REDIRECT, /* out of another one */
+	ANSWER_TOO_BIG,   /* too long for the tunnel: the client hears so by ICMP */
 	/* Dropped. */
 	DROP_MALFORMED,   /* shorter than its headers say */
-	DROP_NO_NEXT_HOP, /* the real server's MAC is not known yet */
+	DROP_MARTIAN,     /* from an address that no client can have */
+	DROP_TTL,         /* its hops are used up: a loop, perhaps */
+	DROP_NO_NEXT_HOP, /* the MAC of the way out is not known yet */
+	DROP_NO_ROUTE,    /* a reply for a client without a route */
+	DROP_TOO_BIG,     /* too long for the tunnel, and no answer can be made */
+	DROP_LIMIT,       /* more new connections a second than the service takes */
 	VERDICTS,
 };
 

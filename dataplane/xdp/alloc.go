@@ -110,3 +110,12 @@ func (s *spans) recycle() {
 	}
 	s.free = joined
 }
+
+// used counts the slots that are not free, retired ones among them.
+func (s *spans) used() uint32 {
+	n := s.size
+	for _, f := range s.free {
+		n -= f.len
+	}
+	return n
+}

@@ -169,6 +169,16 @@ func (a *attacher) close() error {
 	return errors.Join(errs...)
 }
 
+// onVeth says that the program is on a veth; see REAL_REDIRECT in bpf/types.h.
+func (a *attacher) onVeth() bool {
+	for name := range a.on {
+		if isVeth(name) {
+			return true
+		}
+	}
+	return false
+}
+
 func (a *attacher) pin(name string) string { return filepath.Join(a.dir, linkPrefix+name) }
 
 func (a *attacher) infos() []dataplane.InterfaceInfo {

@@ -57,7 +57,7 @@ func Bench(ctx context.Context, opt BenchOptions, w io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.rungs.Close(), b.objs.Close()) }()
+	defer func() { err = errors.Join(err, b.rungs.Close(), b.objs.Close(), b.clock.close()) }()
 	fmt.Fprintf(w, "direct routing, rr, TCP, 64-octet frames, %d real servers, %d services; nanoseconds a packet above the feeder\n", rungReals, opt.Services)
 	fmt.Fprintf(w, "median of %d interleaved rounds of %d packets (least to most)\n\n", opt.Rounds, opt.Packets)
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
@@ -73,6 +73,7 @@ func Bench(ctx context.Context, opt BenchOptions, w io.Writer) (err error) {
 type bench struct {
 	objs     *bpfObjects
 	rungs    *benchObjects
+	clock    *tickClock
 	subjects []*subject
 }
 
@@ -84,14 +85,15 @@ func newBench(opt BenchOptions) (*bench, error) {
 	for _, m := range spec.Maps {
 		m.Pinning = ebpf.PinNone
 	}
-	buckets := bucketsFor(4 * slices.Max(append(opt.Flows, 1<<16)))
-	spec.Maps[bpfMapConns].MaxEntries = buckets
-	for name, v := range map[string]any{bpfVarConnMask: buckets - 1, bpfVarConnSecret: uint64(0x9e3779b97f4a7c15)} {
-		if err := spec.Variables[name].Set(v); err != nil {
-			return nil, fmt.Errorf("set constant %s: %w", name, err)
-		}
+	clock, err := newClock()
+	if err != nil {
+		return nil, err
 	}
-	b := &bench{objs: &bpfObjects{}, rungs: &benchObjects{}}
+	// As many as the kernel's LRU table of the ladder has.
+	if err := setConstants(spec, 0x9e3779b97f4a7c15, Options{ConnTableSize: 2 * slices.Max(append(opt.Flows, 1<<16))}, clock); err != nil {
+		return nil, err
+	}
+	b := &bench{objs: &bpfObjects{}, rungs: &benchObjects{}, clock: clock}
 	if err := spec.LoadAndAssign(b.objs, nil); err != nil {
 		return nil, explainLoad(err)
 	}
@@ -116,7 +118,7 @@ var benchVIP = netip.MustParseAddr("192.0.2.1")
 
 // fill makes the services of both sides. The one that is measured is the first.
 func (b *bench) fill(services int) error {
-	t := newTables(&b.objs.bpfMaps)
+	t := newTables(&b.objs.bpfMaps, b.clock)
 	var want []dataplane.VirtualService
 	addr := benchVIP
 	for i := range services {
@@ -129,7 +131,7 @@ func (b *bench) fill(services int) error {
 			svc.RealServers = append(svc.RealServers, dataplane.RealServer{Address: netip.AddrFrom4([4]byte{198, 51, byte(r >> 8), byte(r)}), Port: 80, Method: dataplane.DR, Weight: 1})
 		}
 		want = append(want, svc)
-		if err := b.rungs.RungServices.Put(benchServiceKey(mapKey(svc.Key)), uint32(0)); err != nil && i < int(b.rungs.RungServices.MaxEntries()) {
+		if err := b.rungs.RungServices.Put(benchRungKey{Addr: addrWords(svc.Address)[3], Port: swap16(svc.Port), Proto: uint8(svc.Protocol)}, uint32(0)); err != nil && i < int(b.rungs.RungServices.MaxEntries()) {
 			return fmt.Errorf("fill services of the ladder: %w", err)
 		}
 		addr = addr.Next()
@@ -139,7 +141,8 @@ func (b *bench) fill(services int) error {
 	}
 	for i, r := range t.reals {
 		r.Flags |= uint32(bpfRealFlagsREAL_RESOLVED)
-		r.Ifindex = 1
+		r.Ifindex, r.L2Len, r.Mtu = 1, 14, 1500
+		r.L2[12] = 8
 		if err := t.putReal(i, r); err != nil {
 			return err
 		}

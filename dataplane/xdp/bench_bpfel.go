@@ -13,18 +13,18 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-type benchConn struct {
-	_     structs.HostLayout
-	Sig   uint64
-	Real  uint32
-	State uint32
-}
-
 type benchFeed struct {
 	_      structs.HostLayout
 	Length uint32
 	Flows  uint32
 	Frame  [96]uint8
+}
+
+type benchRungConn struct {
+	_    structs.HostLayout
+	Sig  uint64
+	Real uint32
+	Seen uint32
 }
 
 type benchRungCount struct {
@@ -41,23 +41,23 @@ type benchRungFlow struct {
 	Proto uint32
 }
 
+type benchRungKey struct {
+	_     structs.HostLayout
+	Addr  uint32
+	Port  uint16
+	Proto uint8
+	Pad   uint8
+}
+
 type benchRungLine struct {
 	_   structs.HostLayout
-	Way [4]benchConn
+	Way [4]benchRungConn
 }
 
 type benchRungReal struct {
 	_   structs.HostLayout
 	Mac [6]uint8
 	Pad uint16
-}
-
-type benchServiceKey struct {
-	_     structs.HostLayout
-	Addr  uint32
-	Port  uint16
-	Proto uint8
-	Pad   uint8
 }
 
 // Names of all BPF objects in the ELF.

@@ -16,10 +16,10 @@ import (
 type bpfConnBucket struct {
 	_   structs.HostLayout
 	Way [4]struct {
-		_     structs.HostLayout
-		Sig   uint64
-		Real  uint32
-		State uint32
+		_    structs.HostLayout
+		Sig  uint64
+		Word uint32
+		Seen uint32
 	}
 }
 
@@ -34,9 +34,16 @@ type bpfConnLock struct {
 type bpfConnStage uint32
 
 const (
-	bpfConnStageCONN_NEW         bpfConnStage = 0
-	bpfConnStageCONN_ESTABLISHED bpfConnStage = 1
-	bpfConnStageCONN_CLOSING     bpfConnStage = 2
+	bpfConnStageTCP_NEW          bpfConnStage = 0
+	bpfConnStageTCP_ESTABLISHED  bpfConnStage = 1
+	bpfConnStageTCP_FIN          bpfConnStage = 2
+	bpfConnStageTCP_CLOSED       bpfConnStage = 3
+	bpfConnStageUDP_NEW          bpfConnStage = 4
+	bpfConnStageUDP_ESTABLISHED  bpfConnStage = 5
+	bpfConnStageSCTP_NEW         bpfConnStage = 6
+	bpfConnStageSCTP_ESTABLISHED bpfConnStage = 7
+	bpfConnStageSCTP_CLOSING     bpfConnStage = 8
+	bpfConnStageSTAGES           bpfConnStage = 9
 )
 
 type bpfCounters struct {
@@ -44,6 +51,8 @@ type bpfCounters struct {
 	Connections uint64
 	Packets     uint64
 	Bytes       uint64
+	PacketsOut  uint64
+	BytesOut    uint64
 }
 
 type bpfCursor struct {
@@ -52,22 +61,74 @@ type bpfCursor struct {
 		_   structs.HostLayout
 		Val uint32
 	}
-	Next uint32
+	Next   uint32
+	Second uint32
+	Taken  uint32
+}
+
+type bpfFragment struct {
+	_     structs.HostLayout
+	Tag   uint32
+	Reply uint32
+}
+
+type bpfFragmentKey struct {
+	_     structs.HostLayout
+	Src   [4]uint32
+	Dst   [4]uint32
+	Id    uint32
+	Proto uint32
+}
+
+type bpfLoad struct {
+	_        structs.HostLayout
+	Active   uint32
+	Inactive uint32
+}
+
+type bpfMissing struct {
+	_       structs.HostLayout
+	Addr    [4]uint32
+	Ifindex uint32
+	Pad     uint32
+}
+
+type bpfPeerBucket struct {
+	_   structs.HostLayout
+	Way [4]struct {
+		_       structs.HostLayout
+		Src     [4]uint32
+		Sport   uint16
+		Dport   uint16
+		Service uint32
+	}
 }
 
 type bpfReal struct {
-	_       structs.HostLayout
-	Dst     [6]uint8
-	Src     [6]uint8
-	Ifindex uint32
-	Flags   uint32
-	Service uint32
-	Addr    uint32
-	Weight  uint32
-	Order   uint32
-	Port    uint16
-	Method  uint8
-	Pad     uint8
+	_            structs.HostLayout
+	L2           [22]uint8
+	L2Len        uint8
+	Method       uint8
+	Ifindex      uint32
+	Flags        uint32
+	Service      uint32
+	Tag          uint32
+	Mtu          uint16
+	Port         uint16
+	DiffAddr     uint16
+	DiffPort     uint16
+	Addr         [4]uint32
+	TunnelSource [4]uint32
+	Vaddr        [4]uint32
+	Vport        uint16
+	TunnelPort   uint16
+	Tunnel       uint8
+	Proto        uint8
+	Pad          [2]uint8
+	Next         uint32
+	Weight       uint32
+	Order        uint32
+	Spare        [3]uint32
 }
 
 type bpfRealFlags uint32
@@ -79,27 +140,82 @@ const (
 	bpfRealFlagsREAL_REDIRECT bpfRealFlags = 8
 )
 
+type bpfSchedule uint32
+
+const (
+	bpfScheduleSCHEDULE_ROTATE bpfSchedule = 0
+	bpfScheduleSCHEDULE_SOURCE bpfSchedule = 1
+	bpfScheduleSCHEDULE_TARGET bpfSchedule = 2
+	bpfScheduleSCHEDULE_MAGLEV bpfSchedule = 3
+	bpfScheduleSCHEDULE_LC     bpfSchedule = 4
+	bpfScheduleSCHEDULE_WLC    bpfSchedule = 5
+	bpfScheduleSCHEDULE_SED    bpfSchedule = 6
+	bpfScheduleSCHEDULE_NQ     bpfSchedule = 7
+	bpfScheduleSCHEDULE_OVF    bpfSchedule = 8
+)
+
 type bpfService struct {
-	_         structs.HostLayout
-	Id        uint32
-	Flags     uint32
-	RingBase  uint32
-	RingLen   uint32
-	Scheduler [8]uint8
+	_                  structs.HostLayout
+	Id                 uint32
+	Flags              uint32
+	RingBase           uint32
+	RingLen            uint32
+	Persistence        uint32
+	Limit              uint32
+	Schedule           uint8
+	Prefix             uint8
+	IpvsFlags          uint8
+	Pad                uint8
+	PersistenceSeconds uint32
+	Scheduler          [8]uint8
 }
 
 type bpfServiceFlags uint32
 
 const (
-	bpfServiceFlagsSERVICE_ACTIVE bpfServiceFlags = 1
+	bpfServiceFlagsSERVICE_ACTIVE     bpfServiceFlags = 1
+	bpfServiceFlagsSERVICE_STATELESS  bpfServiceFlags = 2
+	bpfServiceFlagsSERVICE_ONE_PACKET bpfServiceFlags = 4
+	bpfServiceFlagsSERVICE_PORT_HASH  bpfServiceFlags = 8
 )
 
 type bpfServiceKey struct {
 	_     structs.HostLayout
-	Addr  uint32
+	Addr  [4]uint32
 	Port  uint16
 	Proto uint8
 	Pad   uint8
+}
+
+type bpfSetting uint32
+
+const (
+	bpfSettingSETTING_ANY_PORT    bpfSetting = 1
+	bpfSettingSETTING_NAT         bpfSetting = 2
+	bpfSettingSETTING_TX_REDIRECT bpfSetting = 4
+)
+
+type bpfSettingSet struct {
+	_     structs.HostLayout
+	Flags uint32
+}
+
+type bpfSlot struct {
+	_      structs.HostLayout
+	Real   uint32
+	Before uint32
+}
+
+type bpfTemplate struct {
+	_    structs.HostLayout
+	Tag  uint32
+	Seen uint32
+}
+
+type bpfTemplateKey struct {
+	_       structs.HostLayout
+	Src     [4]uint32
+	Service uint32
 }
 
 type bpfVerdict uint32
@@ -108,43 +224,57 @@ const (
 	bpfVerdictPASS_NOT_IP        bpfVerdict = 0
 	bpfVerdictPASS_NOT_SERVICE   bpfVerdict = 1
 	bpfVerdictPASS_FRAGMENT      bpfVerdict = 2
-	bpfVerdictPASS_OPTIONS       bpfVerdict = 3
-	bpfVerdictPASS_INACTIVE      bpfVerdict = 4
-	bpfVerdictPASS_NO_CONNECTION bpfVerdict = 5
-	bpfVerdictPASS_NO_SERVER     bpfVerdict = 6
-	bpfVerdictPASS_LOCAL         bpfVerdict = 7
-	bpfVerdictFORWARD_TX         bpfVerdict = 8
-	bpfVerdictFORWARD_REDIRECT   bpfVerdict = 9
+	bpfVerdictPASS_INACTIVE      bpfVerdict = 3
+	bpfVerdictPASS_NO_CONNECTION bpfVerdict = 4
+	bpfVerdictPASS_NO_SERVER     bpfVerdict = 5
+	bpfVerdictPASS_LOCAL         bpfVerdict = 6
+	bpfVerdictFORWARD_TX         bpfVerdict = 7
+	bpfVerdictFORWARD_REDIRECT   bpfVerdict = 8
+	bpfVerdictANSWER_TOO_BIG     bpfVerdict = 9
 	bpfVerdictDROP_MALFORMED     bpfVerdict = 10
-	bpfVerdictDROP_NO_NEXT_HOP   bpfVerdict = 11
-	bpfVerdictVERDICTS           bpfVerdict = 12
+	bpfVerdictDROP_MARTIAN       bpfVerdict = 11
+	bpfVerdictDROP_TTL           bpfVerdict = 12
+	bpfVerdictDROP_NO_NEXT_HOP   bpfVerdict = 13
+	bpfVerdictDROP_NO_ROUTE      bpfVerdict = 14
+	bpfVerdictDROP_TOO_BIG       bpfVerdict = 15
+	bpfVerdictDROP_LIMIT         bpfVerdict = 16
+	bpfVerdictVERDICTS           bpfVerdict = 17
 )
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	bpfMapConnLocks        = "conn_locks"
-	bpfMapConns            = "conns"
-	bpfMapCursors          = "cursors"
-	bpfMapRealStats        = "real_stats"
-	bpfMapReals            = "reals"
-	bpfMapSecret           = "secret"
-	bpfMapServiceStats     = "service_stats"
-	bpfMapServices         = "services"
-	bpfMapSlots            = "slots"
-	bpfMapVerdicts         = "verdicts"
-	bpfProgXvip            = "xvip"
-	bpfVarConnMask         = "conn_mask"
-	bpfVarConnSecret       = "conn_secret"
-	bpfVarTimeoutFin       = "timeout_fin"
-	bpfVarTimeoutNew       = "timeout_new"
-	bpfVarTimeoutTcp       = "timeout_tcp"
-	bpfVarTimeoutUdp       = "timeout_udp"
-	bpfVarTypeConnStage    = "type_conn_stage"
-	bpfVarTypeRealFlags    = "type_real_flags"
-	bpfVarTypeServiceFlags = "type_service_flags"
-	bpfVarTypeVerdict      = "type_verdict"
+	bpfMapConnLocks         = "conn_locks"
+	bpfMapConns             = "conns"
+	bpfMapCursors           = "cursors"
+	bpfMapFragments         = "fragments"
+	bpfMapLoads             = "loads"
+	bpfMapMissingNeighbours = "missing_neighbours"
+	bpfMapPeers             = "peers"
+	bpfMapRealStats         = "real_stats"
+	bpfMapReals             = "reals"
+	bpfMapReplies           = "replies"
+	bpfMapSecret            = "secret"
+	bpfMapServiceStats      = "service_stats"
+	bpfMapServices          = "services"
+	bpfMapSettings          = "settings"
+	bpfMapSlots             = "slots"
+	bpfMapTemplates         = "templates"
+	bpfMapVerdicts          = "verdicts"
+	bpfProgSweep            = "sweep"
+	bpfProgXvip             = "xvip"
+	bpfVarConnMask          = "conn_mask"
+	bpfVarConnSecret        = "conn_secret"
+	bpfVarTickShift         = "tick_shift"
+	bpfVarTimeouts          = "timeouts"
+	bpfVarTypeConnStage     = "type_conn_stage"
+	bpfVarTypeMissing       = "type_missing"
+	bpfVarTypeRealFlags     = "type_real_flags"
+	bpfVarTypeSchedule      = "type_schedule"
+	bpfVarTypeServiceFlags  = "type_service_flags"
+	bpfVarTypeSetting       = "type_setting"
+	bpfVarTypeVerdict       = "type_verdict"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -189,23 +319,31 @@ type bpfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
-	Xvip *ebpf.ProgramSpec `ebpf:"xvip"`
+	Sweep *ebpf.ProgramSpec `ebpf:"sweep"`
+	Xvip  *ebpf.ProgramSpec `ebpf:"xvip"`
 }
 
 // bpfMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
-	ConnLocks    *ebpf.MapSpec `ebpf:"conn_locks"`
-	Conns        *ebpf.MapSpec `ebpf:"conns"`
-	Cursors      *ebpf.MapSpec `ebpf:"cursors"`
-	RealStats    *ebpf.MapSpec `ebpf:"real_stats"`
-	Reals        *ebpf.MapSpec `ebpf:"reals"`
-	Secret       *ebpf.MapSpec `ebpf:"secret"`
-	ServiceStats *ebpf.MapSpec `ebpf:"service_stats"`
-	Services     *ebpf.MapSpec `ebpf:"services"`
-	Slots        *ebpf.MapSpec `ebpf:"slots"`
-	Verdicts     *ebpf.MapSpec `ebpf:"verdicts"`
+	ConnLocks         *ebpf.MapSpec `ebpf:"conn_locks"`
+	Conns             *ebpf.MapSpec `ebpf:"conns"`
+	Cursors           *ebpf.MapSpec `ebpf:"cursors"`
+	Fragments         *ebpf.MapSpec `ebpf:"fragments"`
+	Loads             *ebpf.MapSpec `ebpf:"loads"`
+	MissingNeighbours *ebpf.MapSpec `ebpf:"missing_neighbours"`
+	Peers             *ebpf.MapSpec `ebpf:"peers"`
+	RealStats         *ebpf.MapSpec `ebpf:"real_stats"`
+	Reals             *ebpf.MapSpec `ebpf:"reals"`
+	Replies           *ebpf.MapSpec `ebpf:"replies"`
+	Secret            *ebpf.MapSpec `ebpf:"secret"`
+	ServiceStats      *ebpf.MapSpec `ebpf:"service_stats"`
+	Services          *ebpf.MapSpec `ebpf:"services"`
+	Settings          *ebpf.MapSpec `ebpf:"settings"`
+	Slots             *ebpf.MapSpec `ebpf:"slots"`
+	Templates         *ebpf.MapSpec `ebpf:"templates"`
+	Verdicts          *ebpf.MapSpec `ebpf:"verdicts"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -214,13 +352,14 @@ type bpfMapSpecs struct {
 type bpfVariableSpecs struct {
 	ConnMask         *ebpf.VariableSpec `ebpf:"conn_mask"`
 	ConnSecret       *ebpf.VariableSpec `ebpf:"conn_secret"`
-	TimeoutFin       *ebpf.VariableSpec `ebpf:"timeout_fin"`
-	TimeoutNew       *ebpf.VariableSpec `ebpf:"timeout_new"`
-	TimeoutTcp       *ebpf.VariableSpec `ebpf:"timeout_tcp"`
-	TimeoutUdp       *ebpf.VariableSpec `ebpf:"timeout_udp"`
+	TickShift        *ebpf.VariableSpec `ebpf:"tick_shift"`
+	Timeouts         *ebpf.VariableSpec `ebpf:"timeouts"`
 	TypeConnStage    *ebpf.VariableSpec `ebpf:"type_conn_stage"`
+	TypeMissing      *ebpf.VariableSpec `ebpf:"type_missing"`
 	TypeRealFlags    *ebpf.VariableSpec `ebpf:"type_real_flags"`
+	TypeSchedule     *ebpf.VariableSpec `ebpf:"type_schedule"`
 	TypeServiceFlags *ebpf.VariableSpec `ebpf:"type_service_flags"`
+	TypeSetting      *ebpf.VariableSpec `ebpf:"type_setting"`
 	TypeVerdict      *ebpf.VariableSpec `ebpf:"type_verdict"`
 }
 
@@ -244,16 +383,23 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
-	ConnLocks    *ebpf.Map `ebpf:"conn_locks"`
-	Conns        *ebpf.Map `ebpf:"conns"`
-	Cursors      *ebpf.Map `ebpf:"cursors"`
-	RealStats    *ebpf.Map `ebpf:"real_stats"`
-	Reals        *ebpf.Map `ebpf:"reals"`
-	Secret       *ebpf.Map `ebpf:"secret"`
-	ServiceStats *ebpf.Map `ebpf:"service_stats"`
-	Services     *ebpf.Map `ebpf:"services"`
-	Slots        *ebpf.Map `ebpf:"slots"`
-	Verdicts     *ebpf.Map `ebpf:"verdicts"`
+	ConnLocks         *ebpf.Map `ebpf:"conn_locks"`
+	Conns             *ebpf.Map `ebpf:"conns"`
+	Cursors           *ebpf.Map `ebpf:"cursors"`
+	Fragments         *ebpf.Map `ebpf:"fragments"`
+	Loads             *ebpf.Map `ebpf:"loads"`
+	MissingNeighbours *ebpf.Map `ebpf:"missing_neighbours"`
+	Peers             *ebpf.Map `ebpf:"peers"`
+	RealStats         *ebpf.Map `ebpf:"real_stats"`
+	Reals             *ebpf.Map `ebpf:"reals"`
+	Replies           *ebpf.Map `ebpf:"replies"`
+	Secret            *ebpf.Map `ebpf:"secret"`
+	ServiceStats      *ebpf.Map `ebpf:"service_stats"`
+	Services          *ebpf.Map `ebpf:"services"`
+	Settings          *ebpf.Map `ebpf:"settings"`
+	Slots             *ebpf.Map `ebpf:"slots"`
+	Templates         *ebpf.Map `ebpf:"templates"`
+	Verdicts          *ebpf.Map `ebpf:"verdicts"`
 }
 
 func (m *bpfMaps) Close() error {
@@ -261,12 +407,19 @@ func (m *bpfMaps) Close() error {
 		m.ConnLocks,
 		m.Conns,
 		m.Cursors,
+		m.Fragments,
+		m.Loads,
+		m.MissingNeighbours,
+		m.Peers,
 		m.RealStats,
 		m.Reals,
+		m.Replies,
 		m.Secret,
 		m.ServiceStats,
 		m.Services,
+		m.Settings,
 		m.Slots,
+		m.Templates,
 		m.Verdicts,
 	)
 }
@@ -277,13 +430,14 @@ func (m *bpfMaps) Close() error {
 type bpfVariables struct {
 	ConnMask         *ebpf.Variable `ebpf:"conn_mask"`
 	ConnSecret       *ebpf.Variable `ebpf:"conn_secret"`
-	TimeoutFin       *ebpf.Variable `ebpf:"timeout_fin"`
-	TimeoutNew       *ebpf.Variable `ebpf:"timeout_new"`
-	TimeoutTcp       *ebpf.Variable `ebpf:"timeout_tcp"`
-	TimeoutUdp       *ebpf.Variable `ebpf:"timeout_udp"`
+	TickShift        *ebpf.Variable `ebpf:"tick_shift"`
+	Timeouts         *ebpf.Variable `ebpf:"timeouts"`
 	TypeConnStage    *ebpf.Variable `ebpf:"type_conn_stage"`
+	TypeMissing      *ebpf.Variable `ebpf:"type_missing"`
 	TypeRealFlags    *ebpf.Variable `ebpf:"type_real_flags"`
+	TypeSchedule     *ebpf.Variable `ebpf:"type_schedule"`
 	TypeServiceFlags *ebpf.Variable `ebpf:"type_service_flags"`
+	TypeSetting      *ebpf.Variable `ebpf:"type_setting"`
 	TypeVerdict      *ebpf.Variable `ebpf:"type_verdict"`
 }
 
@@ -291,11 +445,13 @@ type bpfVariables struct {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
-	Xvip *ebpf.Program `ebpf:"xvip"`
+	Sweep *ebpf.Program `ebpf:"sweep"`
+	Xvip  *ebpf.Program `ebpf:"xvip"`
 }
 
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
+		p.Sweep,
 		p.Xvip,
 	)
 }

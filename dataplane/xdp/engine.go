@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/cilium/ebpf/rlimit"
 
@@ -28,8 +28,12 @@ type Options struct {
 	Mode          string   // "auto" (or empty), "native" or "generic"
 	PinDir        string   // empty: DefaultPinDir
 	ConnTableSize int      // connections to remember; 0: about a million
+	Timeouts      Timeouts // of idle connections
 	Log           *slog.Logger
 }
+
+// Timeouts are those of lvs_timeouts; 0 is the kernel's default.
+type Timeouts struct{ TCP, FIN, UDP time.Duration }
 
 // Engine implements dataplane.Engine. Its methods may be called by several
 // goroutines.
@@ -39,7 +43,9 @@ type Engine struct {
 
 	mu       sync.Mutex
 	objs     *bpfObjects
+	clock    *tickClock
 	tables   *tables
+	sweeper  *sweeper
 	attacher *attacher
 	closed   bool
 	resolve  chan struct{} // wakes the resolver
@@ -63,15 +69,20 @@ func New(_ context.Context, opt Options) (*Engine, error) {
 	if err := prepareDir(opt.PinDir); err != nil {
 		return nil, explain(err)
 	}
-	objs, err := load(opt.PinDir, opt.ConnTableSize, opt.Log)
+	clock, err := newClock()
 	if err != nil {
 		return nil, explain(err)
 	}
-	e := &Engine{dir: opt.PinDir, log: opt.Log, objs: objs, resolve: make(chan struct{}, 1),
+	objs, err := load(opt, clock)
+	if err != nil {
+		return nil, errors.Join(explain(err), clock.close())
+	}
+	e := &Engine{dir: opt.PinDir, log: opt.Log, objs: objs, clock: clock, resolve: make(chan struct{}, 1),
+		sweeper:  &sweeper{prog: objs.Sweep, buckets: objs.Conns.MaxEntries()},
 		attacher: &attacher{dir: opt.PinDir, mode: opt.Mode, prog: objs.Xvip, log: opt.Log, on: map[string]*attachment{}}}
-	e.tables = newTables(&objs.bpfMaps)
+	e.tables = newTables(&objs.bpfMaps, clock)
 	if err := e.tables.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("read tables in %q: %w; remove that directory to start clean", opt.PinDir, err), objs.Close())
+		return nil, errors.Join(fmt.Errorf("read tables in %q: %w; remove that directory to start clean", opt.PinDir, err), objs.Close(), clock.close())
 	}
 	if n := len(e.tables.services); n > 0 {
 		opt.Log.Info("took over what is pinned", "dir", opt.PinDir, "services", n, "real_servers", len(e.tables.reals))
@@ -92,45 +103,11 @@ func (e *Engine) Attach(names []string) error {
 	if e.closed {
 		return errClosed
 	}
-	return e.attacher.set(names)
+	err := e.attacher.set(names)
+	return errors.Join(err, e.tables.answerByRedirect(e.attacher.onVeth()))
 }
 
 var errClosed = errors.New("the XDP engine is closed")
-
-// Supports implements dataplane.Engine.
-func (e *Engine) Supports(s dataplane.VirtualService) error {
-	switch {
-	case s.FWMark != 0:
-		return errors.New("services on a fwmark need IPVS")
-	case !s.Address.Is4():
-		return errors.New("IPv6 services are not carried")
-	case s.Port == 0:
-		return errors.New("services on all ports are not carried")
-	case s.Protocol != dataplane.TCP && s.Protocol != dataplane.UDP:
-		return fmt.Errorf("protocol %s is not carried", s.Protocol)
-	case s.Scheduler != "rr" && s.Scheduler != "wrr":
-		return fmt.Errorf("scheduler %s is not carried", s.Scheduler)
-	case s.Persistence != 0:
-		return errors.New("persistence is not carried")
-	case s.OnePacket:
-		return errors.New("one-packet scheduling is not carried")
-	}
-	for _, r := range s.RealServers {
-		switch {
-		case !r.Address.Is4():
-			return fmt.Errorf("real server %s is not IPv4", r.Key())
-		case r.UpperThreshold != 0 || r.LowerThreshold != 0:
-			return fmt.Errorf("thresholds of real server %s need IPVS", r.Key())
-		case isLocal(r.Address):
-			if r.Port != s.Port {
-				return fmt.Errorf("real server %s is this host and has another port than the service", r.Key())
-			}
-		case r.Method != dataplane.DR:
-			return fmt.Errorf("forwarding method %s of real server %s is not carried", r.Method, r.Key())
-		}
-	}
-	return nil
-}
 
 // Apply implements dataplane.Forwarder.
 func (e *Engine) Apply(_ context.Context, want []dataplane.VirtualService) error {
@@ -201,7 +178,7 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.closed = true
-	return errors.Join(e.attacher.close(), e.objs.Close())
+	return errors.Join(e.attacher.close(), e.objs.Close(), e.clock.close())
 }
 
 // Withdraw implements dataplane.Engine: detaches everywhere and removes the
@@ -226,9 +203,6 @@ func (e *Engine) wakeResolver() {
 	default:
 	}
 }
-
-// isLocal says that an address is this host's.
-func isLocal(a netip.Addr) bool { return a.IsLoopback() || hostHas(a) }
 
 // explain says what to do when the kernel does not let us use BPF.
 func explain(err error) error {

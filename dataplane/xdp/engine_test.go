@@ -3,11 +3,13 @@ package xdp
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,10 +85,22 @@ func (b *bed) apply(want ...dataplane.VirtualService) {
 		b.t.Fatal(err)
 	}
 	b.hops(func(r *bpfReal) {
-		n := wordAddr(r.Addr).As4()[3]
-		r.Dst, r.Src, r.Ifindex = [6]byte{2, 0xaa, 0, 0, 0, n}, [6]byte{2, 0xbb}, 1
+		a := wordsAddr(r.Addr).As16()
+		copy(r.L2[:], []byte{2, 0xaa, 0, 0, 0, a[15], 2, 0xbb, 0, 0, 0, 0, 8, 0})
+		if wordsAddr(r.Addr).Is6() {
+			copy(r.L2[12:], []byte{0x86, 0xdd})
+		}
+		r.L2Len, r.Ifindex, r.Mtu, r.TunnelSource = 14, 1, 1500, directorOn(r.Addr)
 		r.Flags |= uint32(bpfRealFlagsREAL_RESOLVED)
 	})
+}
+
+// directorOn is the tunnel source of the family.
+func directorOn(addr [4]uint32) [4]uint32 {
+	if wordsAddr(addr).Is4() {
+		return addrWords(netip.MustParseAddr("192.0.2.1"))
+	}
+	return addrWords(netip.MustParseAddr("2001:db8::1"))
 }
 
 func (b *bed) hops(change func(*bpfReal)) {
@@ -135,13 +149,23 @@ func (b *bed) send(f frame) string {
 		}
 		return name
 	}
-	if !bytes.Equal(got[12:], in[12:]) {
-		b.t.Errorf("direct routing changed more than the MACs:\n%x\n%x", in, got)
+	if want := hopSpent(in); !bytes.Equal(got[12:], want[12:]) {
+		b.t.Errorf("direct routing changed more than the MACs and the hop limit:\n%x\n%x", want, got)
 	}
 	if !bytes.Equal(got[6:8], []byte{2, 0xbb}) {
 		b.t.Errorf("source MAC %x is not that of the way out", got[6:12])
 	}
 	return fmt.Sprintf("%s %d", name, got[5])
+}
+
+// hopSpent is the IPv4 frame with one hop less and the checksum right.
+func hopSpent(in []byte) []byte {
+	out := bytes.Clone(in)
+	ip := out[14 : 14+int(in[14]&15)*4]
+	ip[8]--
+	ip[10], ip[11] = 0, 0
+	binary.BigEndian.PutUint16(ip[10:], checksum(ip))
+	return out
 }
 
 func (b *bed) verdicts() map[string]uint64 {
@@ -167,7 +191,7 @@ func (b *bed) want(got, want string) {
 func TestVerdicts(t *testing.T) {
 	b := newBed(t)
 	udp := web("rr", 1)
-	udp.Port, udp.Protocol = 53, dataplane.UDP
+	udp.Port, udp.Protocol, udp.RealServers[0].Port = 53, dataplane.UDP, 53
 	idle := web("rr", 1)
 	idle.Address, idle.Active = netip.MustParseAddr("192.0.2.101"), false
 	empty := web("rr")
@@ -187,11 +211,11 @@ func TestVerdicts(t *testing.T) {
 		{"ICMP", frame{protocol: 1}, "pass_not_service"},
 		{"VRRP", frame{protocol: 112, dst: "224.0.0.18"}, "pass_not_service"},
 		{"ARP", frame{etherType: 0x0806}, "pass_not_ip"},
-		{"IPv6", frame{etherType: 0x86dd}, "pass_not_ip"},
-		{"a fragment", frame{fragment: 0x2000}, "pass_fragment"},
-		{"a later fragment", frame{fragment: 0x0010}, "pass_fragment"},
+		{"a first fragment", frame{fragment: 0x2000, sport: 2}, "forward_tx 1"},
+		{"a later fragment of it", frame{fragment: 0x0020, sport: 2}, "forward_tx 1"},
+		{"a later fragment", frame{fragment: 0x0010, src: "192.0.2.77"}, "pass_fragment"},
 		{"don't fragment", frame{fragment: 0x4000, sport: 1}, "forward_tx 1"},
-		{"IP options", frame{options: 4}, "pass_options"},
+		{"IP options", frame{options: 4, sport: 3}, "forward_tx 1"},
 		{"the address is elsewhere", frame{dst: "192.0.2.101"}, "pass_inactive"},
 		{"ACK of no flow", frame{flags: ack, sport: 5}, "pass_no_connection"},
 		{"SYN and ACK is no new flow", frame{flags: syn | ack, sport: 6}, "pass_no_connection"},
@@ -331,6 +355,9 @@ func TestARestartAdoptsServicesAndConnections(t *testing.T) {
 	b := newBed(t)
 	udp := web("wrr", 3, 0, 1)
 	udp.Protocol, udp.Port, udp.Active = dataplane.UDP, 53, false
+	for i := range udp.RealServers {
+		udp.RealServers[i].Port = 53
+	}
 	b.apply(web("rr", 1, 1), udp)
 	b.want(b.send(frame{sport: 1}), "forward_tx 1")
 	b.want(b.send(frame{sport: 2}), "forward_tx 2")
@@ -418,16 +445,27 @@ func TestSupportsNamesWhatItCannotCarry(t *testing.T) {
 	e := &Engine{}
 	for want, change := range map[string]func(*dataplane.VirtualService){
 		"fwmark need IPVS":          func(s *dataplane.VirtualService) { s.FWMark = 7 },
-		"IPv6 services":             func(s *dataplane.VirtualService) { s.Address = netip.MustParseAddr("2001:db8::1") },
-		"all ports":                 func(s *dataplane.VirtualService) { s.Port = 0 },
-		"sctp is not carried":       func(s *dataplane.VirtualService) { s.Protocol = dataplane.SCTP },
-		"scheduler lblc":            func(s *dataplane.VirtualService) { s.Scheduler = "lblc" },
-		"persistence":               func(s *dataplane.VirtualService) { s.Persistence = 50 },
+		"protocol proto-99":         func(s *dataplane.VirtualService) { s.Protocol = 99 },
+		"scheduler lblc needs IPVS": func(s *dataplane.VirtualService) { s.Scheduler = "lblc" },
+		"engine sip needs IPVS":     func(s *dataplane.VirtualService) { s.PersistenceSIP = true },
 		"one-packet":                func(s *dataplane.VirtualService) { s.OnePacket = true },
-		"method NAT of real server": func(s *dataplane.VirtualService) { s.RealServers[0].Method = dataplane.NAT },
-		"is not IPv4":               func(s *dataplane.VirtualService) { s.RealServers[0].Address = netip.MustParseAddr("2001:db8::2") },
-		"thresholds of real server": func(s *dataplane.VirtualService) { s.RealServers[0].UpperThreshold = 9 },
-		"has another port than the service": func(s *dataplane.VirtualService) {
+		"cannot change the port":    func(s *dataplane.VirtualService) { s.RealServers[0].Port = 8080 },
+		"change the address family": func(s *dataplane.VirtualService) { s.RealServers[0].Address = netip.MustParseAddr("2001:db8::2") },
+		"thresholds need IPVS":      func(s *dataplane.VirtualService) { s.RealServers[0].UpperThreshold = 9 },
+		"checksums of the tunnel": func(s *dataplane.VirtualService) {
+			s.RealServers[0].Method, s.RealServers[0].Tunnel.Checksum = dataplane.TUN, dataplane.Checksum
+		},
+		"GUE needs a port": func(s *dataplane.VirtualService) {
+			s.RealServers[0].Method, s.RealServers[0].Tunnel.Type = dataplane.TUN, dataplane.GUE
+		},
+		"NAT of SCTP": func(s *dataplane.VirtualService) { s.Protocol, s.RealServers[0].Method = dataplane.SCTP, dataplane.NAT },
+		"tunnel cannot change": func(s *dataplane.VirtualService) {
+			s.RealServers[0].Method, s.RealServers[0].Port = dataplane.TUN, 8080
+		},
+		"compares at most 1024": func(s *dataplane.VirtualService) {
+			s.Scheduler, s.RealServers = "wlc", slices.Repeat(s.RealServers, 1025)
+		},
+		"another port than the service": func(s *dataplane.VirtualService) {
 			s.RealServers[0].Address, s.RealServers[0].Port = netip.MustParseAddr("127.0.0.1"), 8080
 		},
 	} {

@@ -1,12 +1,12 @@
 package xdp
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"math/bits"
 	"os"
 	"path/filepath"
@@ -16,17 +16,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Time-outs of connections, those of IPVS (net/netfilter/ipvs/ip_vs_proto_tcp.c
-// and _udp.c); the table of bpf/conn.h.
+// Time-outs of connections, those of IPVS (net/netfilter/ipvs/ip_vs_proto_tcp.c,
+// _udp.c, _sctp.c).
 const (
-	timeoutNew = 60 * time.Second
-	timeoutTCP = 900 * time.Second
-	timeoutFIN = 120 * time.Second
-	timeoutUDP = 300 * time.Second
+	timeoutNew    = 60 * time.Second
+	timeoutTCP    = 900 * time.Second
+	timeoutFIN    = 120 * time.Second
+	timeoutClosed = 10 * time.Second
+	timeoutUDP    = 300 * time.Second
 )
 
+// stageTimeouts gives the idle time that each stage of a connection is
+// remembered for.
+func stageTimeouts(t Timeouts) map[bpfConnStage]time.Duration {
+	tcp, fin, udp := cmp.Or(t.TCP, timeoutTCP), cmp.Or(t.FIN, timeoutFIN), cmp.Or(t.UDP, timeoutUDP)
+	return map[bpfConnStage]time.Duration{
+		bpfConnStageTCP_NEW: timeoutNew, bpfConnStageTCP_ESTABLISHED: tcp, bpfConnStageTCP_FIN: fin, bpfConnStageTCP_CLOSED: timeoutClosed,
+		bpfConnStageUDP_NEW: udp, bpfConnStageUDP_ESTABLISHED: udp,
+		bpfConnStageSCTP_NEW: timeoutNew, bpfConnStageSCTP_ESTABLISHED: timeoutTCP, bpfConnStageSCTP_CLOSING: timeoutFIN,
+	}
+}
+
 // defaultConns is how many connections are remembered if nothing is said: 16
-// MiB of table.
+// MiB that packets look at and 24 MiB that say who they are.
 const defaultConns = 1 << 20
 
 // prepareDir makes dir and sees that it is on a BPF file system, mounting one at
@@ -55,46 +67,58 @@ func onBPFFS(dir string) bool {
 // load loads the program with the maps pinned in dir, making those that are
 // missing. Maps that an earlier version left in another shape are replaced,
 // with a warning: their content is lost.
-func load(dir string, conns int, log *slog.Logger) (*bpfObjects, error) {
-	objs, err := loadOnce(dir, conns)
+func load(opt Options, clock *tickClock) (*bpfObjects, error) {
+	dir := opt.PinDir
+	objs, err := loadOnce(opt, clock)
 	if !errors.Is(err, ebpf.ErrMapIncompatible) {
 		return objs, err
 	}
-	log.Warn("the pinned tables have another shape than this version needs; making new ones, connections are lost", "dir", dir, "err", err)
+	opt.Log.Warn("the pinned tables have another shape than this version needs; making new ones, connections are lost", "dir", dir, "err", err)
 	if err := removeMaps(dir); err != nil {
 		return nil, err
 	}
-	return loadOnce(dir, conns)
+	return loadOnce(opt, clock)
 }
 
-func loadOnce(dir string, conns int) (*bpfObjects, error) {
+func loadOnce(opt Options, clock *tickClock) (*bpfObjects, error) {
 	spec, err := loadBpf()
 	if err != nil {
 		return nil, fmt.Errorf("read embedded BPF object: %w", err)
 	}
-	buckets := bucketsFor(conns)
-	spec.Maps[bpfMapConns].MaxEntries = buckets
-	key, err := secret(dir)
+	key, err := secret(opt.PinDir)
 	if err != nil {
 		return nil, err
 	}
-	for name, value := range map[string]any{
-		bpfVarConnSecret: key, bpfVarConnMask: buckets - 1,
-		bpfVarTimeoutNew: seconds(timeoutNew), bpfVarTimeoutTcp: seconds(timeoutTCP),
-		bpfVarTimeoutFin: seconds(timeoutFIN), bpfVarTimeoutUdp: seconds(timeoutUDP),
-	} {
-		if err := spec.Variables[name].Set(value); err != nil {
-			return nil, fmt.Errorf("set constant %s: %w", name, err)
-		}
+	if err := setConstants(spec, key, opt, clock); err != nil {
+		return nil, err
 	}
 	objs := &bpfObjects{}
-	if err := spec.LoadAndAssign(objs, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: dir}}); err != nil {
+	if err := spec.LoadAndAssign(objs, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: opt.PinDir}}); err != nil {
 		return nil, explainLoad(err)
 	}
 	if err := objs.Secret.Put(uint32(0), key); err != nil {
 		return nil, errors.Join(fmt.Errorf("store secret of the connection hash: %w", err), objs.Close())
 	}
 	return objs, nil
+}
+
+// setConstants gives the program what it needs to know before it is loaded.
+func setConstants(spec *ebpf.CollectionSpec, key uint64, opt Options, clock *tickClock) error {
+	buckets := bucketsFor(opt.ConnTableSize)
+	spec.Maps[bpfMapConns].MaxEntries = buckets
+	spec.Maps[bpfMapPeers].MaxEntries = buckets
+	var limits [16]uint32
+	for stage, d := range stageTimeouts(opt.Timeouts) {
+		limits[stage] = clock.ticks(d)
+	}
+	for name, value := range map[string]any{
+		bpfVarConnSecret: key, bpfVarConnMask: buckets - 1, bpfVarTickShift: clock.shift, bpfVarTimeouts: limits,
+	} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return fmt.Errorf("set constant %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // bucketsFor gives a power of two of four-way buckets for so many connections.

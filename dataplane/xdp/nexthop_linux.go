@@ -2,13 +2,16 @@ package xdp
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -23,18 +26,44 @@ const (
 // usable are the neighbour states whose MAC may be used (include/uapi/linux/neighbour.h).
 const usable = unix.NUD_REACHABLE | unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PROBE | unix.NUD_PERMANENT | unix.NUD_NOARP
 
-// Run keeps the next hops of all real servers fresh until ctx ends.
+// Run keeps the next hops of all real servers fresh and the connection table
+// tidy until ctx ends.
 func (e *Engine) Run(ctx context.Context) error {
+	var tasks sync.WaitGroup
+	tasks.Go(func() { e.again(ctx, "connections are not expired", e.tidy) })
+	tasks.Go(func() { e.again(ctx, "neighbours of clients are not asked for", e.hearMissing) })
+	tasks.Go(func() { e.again(ctx, "next hops are read anew", e.follow) })
+	tasks.Wait()
+	return nil
+}
+
+// again runs a task until ctx ends, with a pause after each error.
+func (e *Engine) again(ctx context.Context, trouble string, task func(context.Context) error) {
 	for ctx.Err() == nil {
-		if err := e.follow(ctx); err != nil {
-			e.log.Warn("next hops are read anew", "err", err)
+		if err := task(ctx); err != nil {
+			e.log.Warn(trouble, "err", err)
 			select {
 			case <-ctx.Done():
 			case <-time.After(time.Second):
 			}
 		}
 	}
-	return nil
+}
+
+// tidy is upkeep, every second.
+func (e *Engine) tidy(ctx context.Context) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			if err := e.upkeep(now); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // follow subscribes to neighbours, routes, links and addresses, and resolves
@@ -109,125 +138,37 @@ func (e *Engine) refresh(confirm bool) {
 // resolveAll is refresh for a caller that holds the lock.
 func (e *Engine) resolveAll() error { return e.tables.resolve(newResolver(true)) }
 
-// resolve brings the next hop of every real server up to date.
-func (t *tables) resolve(r *resolver) error {
-	var errs []error
-	for index, real := range t.reals {
-		now := real
-		now.Flags &^= uint32(bpfRealFlagsREAL_RESOLVED | bpfRealFlagsREAL_LOCAL | bpfRealFlagsREAL_REDIRECT)
-		hop := r.lookup(wordAddr(real.Addr))
-		switch {
-		case hop.local:
-			now.Flags |= uint32(bpfRealFlagsREAL_LOCAL)
-		case hop.known:
-			now.Flags |= uint32(bpfRealFlagsREAL_RESOLVED)
-			if hop.redirect {
-				now.Flags |= uint32(bpfRealFlagsREAL_REDIRECT)
-			}
-			now.Dst, now.Src, now.Ifindex = hop.dst, hop.src, hop.ifindex
-		}
-		errs = append(errs, t.putReal(index, now))
-	}
-	return errors.Join(errs...)
-}
-
-// hop is the way to one address.
-type hop struct {
-	local, known bool
-	redirect     bool // see REAL_REDIRECT in bpf/types.h
-	dst, src     [6]byte
-	ifindex      uint32
-}
-
-// resolver answers one round of lookups; it reads each link's neighbours once.
-type resolver struct {
-	confirm    bool
-	cache      map[netip.Addr]hop
-	neighbours map[int]map[netip.Addr]netlink.Neigh
-	links      map[int]netlink.Link
-}
-
-func newResolver(confirm bool) *resolver {
-	return &resolver{confirm: confirm, cache: map[netip.Addr]hop{}, neighbours: map[int]map[netip.Addr]netlink.Neigh{}, links: map[int]netlink.Link{}}
-}
-
-func (r *resolver) lookup(addr netip.Addr) hop {
-	h, ok := r.cache[addr]
-	if !ok {
-		h = r.find(addr)
-		r.cache[addr] = h
-	}
-	return h
-}
-
-func (r *resolver) find(addr netip.Addr) hop {
-	if addr.IsLoopback() {
-		return hop{local: true}
-	}
-	routes, err := netlink.RouteGet(addr.AsSlice())
-	if err != nil || len(routes) == 0 {
-		return hop{}
-	}
-	route := routes[0]
-	if route.Type == unix.RTN_LOCAL {
-		return hop{local: true}
-	}
-	via := addr
-	if gw, ok := netip.AddrFromSlice(route.Gw); ok {
-		via = gw.Unmap()
-	}
-	link := r.link(route.LinkIndex)
-	if link == nil || len(link.Attrs().HardwareAddr) != 6 {
-		return hop{}
-	}
-	n, ok := r.table(route.LinkIndex)[via]
-	good := ok && n.State&usable != 0 && len(n.HardwareAddr) == 6
-	if !good || r.confirm && n.State&(unix.NUD_STALE|unix.NUD_FAILED) != 0 {
-		probe(route.LinkIndex, via)
-	}
-	if !good {
-		return hop{}
-	}
-	h := hop{known: true, ifindex: uint32(route.LinkIndex), redirect: link.Type() == "veth"}
-	copy(h.dst[:], n.HardwareAddr)
-	copy(h.src[:], link.Attrs().HardwareAddr)
-	return h
-}
-
-func (r *resolver) link(index int) netlink.Link {
-	l, ok := r.links[index]
-	if !ok {
-		l, _ = netlink.LinkByIndex(index) // nil: gone meanwhile, and so unresolved
-		r.links[index] = l
-	}
-	return l
-}
-
-func (r *resolver) table(index int) map[netip.Addr]netlink.Neigh {
-	t, ok := r.neighbours[index]
-	if ok {
-		return t
-	}
-	t = map[netip.Addr]netlink.Neigh{}
-	list, err := netlink.NeighList(index, unix.AF_INET)
-	if errors.Is(err, netlink.ErrDumpInterrupted) {
-		list, err = netlink.NeighList(index, unix.AF_INET)
-	}
-	if err == nil {
-		for _, n := range list {
-			if a, ok := netip.AddrFromSlice(n.IP); ok {
-				t[a.Unmap()] = n
-			}
-		}
-	}
-	r.neighbours[index] = t
-	return t
-}
-
-// probe makes the kernel ask for the neighbour by ARP (NTF_USE, net/core/neighbour.c).
-// Whatever comes of it arrives as a neighbour message.
+// probe makes the kernel ask for the neighbour by ARP or neighbour solicitation
+// (NTF_USE, net/core/neighbour.c). Whatever comes of it arrives as a neighbour message.
 func probe(index int, addr netip.Addr) {
-	_ = netlink.NeighSet(&netlink.Neigh{LinkIndex: index, Family: unix.AF_INET, State: unix.NUD_NONE, Flags: netlink.NTF_USE, IP: addr.AsSlice()})
+	family := unix.AF_INET
+	if addr.Is6() {
+		family = unix.AF_INET6
+	}
+	_ = netlink.NeighSet(&netlink.Neigh{LinkIndex: index, Family: family, State: unix.NUD_NONE, Flags: netlink.NTF_USE, IP: addr.AsSlice()})
+}
+
+// hearMissing probes neighbours that replies of NAT missed, until ctx ends.
+func (e *Engine) hearMissing(ctx context.Context) error {
+	r, err := ringbuf.NewReader(e.objs.MissingNeighbours)
+	if err != nil {
+		return fmt.Errorf("read missing neighbours: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = r.Close() })
+	defer stop()
+	for {
+		rec, err := r.Read()
+		if errors.Is(err, ringbuf.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read missing neighbours: %w", err)
+		}
+		var m bpfMissing
+		if _, err := binary.Decode(rec.RawSample, binary.NativeEndian, &m); err == nil {
+			probe(int(m.Ifindex), wordsAddr(m.Addr))
+		}
+	}
 }
 
 func interfaceIndex(name string) int {
@@ -236,6 +177,11 @@ func interfaceIndex(name string) int {
 		return 0
 	}
 	return i.Index
+}
+
+func isVeth(name string) bool {
+	l, err := netlink.LinkByName(name)
+	return err == nil && l.Type() == "veth"
 }
 
 // hostHas says that some interface carries the address.

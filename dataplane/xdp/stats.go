@@ -3,11 +3,8 @@ package xdp
 import (
 	"errors"
 	"fmt"
-	"strings"
-	"time"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 
 	"github.com/xvip-lb/xvip/dataplane"
 )
@@ -19,46 +16,59 @@ func readCounters(m *ebpf.Map, index uint32) (sum bpfCounters, err error) {
 		return sum, err
 	}
 	for _, c := range per {
-		sum.Connections += c.Connections
-		sum.Packets += c.Packets
-		sum.Bytes += c.Bytes
+		sum = plus(sum, c)
 	}
 	return sum, nil
 }
 
+func plus(a, b bpfCounters) bpfCounters {
+	a.Connections += b.Connections
+	a.Packets += b.Packets
+	a.Bytes += b.Bytes
+	a.PacketsOut += b.PacketsOut
+	a.BytesOut += b.BytesOut
+	return a
+}
+
 func public(c bpfCounters) dataplane.Counters {
-	return dataplane.Counters{Connections: c.Connections, PacketsIn: c.Packets, BytesIn: c.Bytes}
+	return dataplane.Counters{Connections: c.Connections, PacketsIn: c.Packets, BytesIn: c.Bytes, PacketsOut: c.PacketsOut, BytesOut: c.BytesOut}
 }
 
 // verdictName gives the name in status and metrics, such as "forward_tx".
-func verdictName(v bpfVerdict) string {
-	return strings.ToLower(strings.TrimPrefix(verdictNames[v], "bpfVerdict"))
-}
+func verdictName(v bpfVerdict) string { return verdictNames[v] }
 
 // verdictNames are those of enum verdict in bpf/verdict.h; a test compares.
 var verdictNames = [bpfVerdictVERDICTS]string{
 	bpfVerdictPASS_NOT_IP: "pass_not_ip", bpfVerdictPASS_NOT_SERVICE: "pass_not_service", bpfVerdictPASS_FRAGMENT: "pass_fragment",
-	bpfVerdictPASS_OPTIONS: "pass_options", bpfVerdictPASS_INACTIVE: "pass_inactive", bpfVerdictPASS_NO_CONNECTION: "pass_no_connection",
-	bpfVerdictPASS_NO_SERVER: "pass_no_server", bpfVerdictPASS_LOCAL: "pass_local", bpfVerdictFORWARD_TX: "forward_tx",
-	bpfVerdictFORWARD_REDIRECT: "forward_redirect", bpfVerdictDROP_MALFORMED: "drop_malformed", bpfVerdictDROP_NO_NEXT_HOP: "drop_no_next_hop",
+	bpfVerdictPASS_INACTIVE: "pass_inactive", bpfVerdictPASS_NO_CONNECTION: "pass_no_connection", bpfVerdictPASS_NO_SERVER: "pass_no_server",
+	bpfVerdictPASS_LOCAL: "pass_local", bpfVerdictFORWARD_TX: "forward_tx", bpfVerdictFORWARD_REDIRECT: "forward_redirect",
+	bpfVerdictANSWER_TOO_BIG: "answer_too_big", bpfVerdictDROP_MALFORMED: "drop_malformed", bpfVerdictDROP_MARTIAN: "drop_martian",
+	bpfVerdictDROP_TTL: "drop_ttl", bpfVerdictDROP_NO_NEXT_HOP: "drop_no_next_hop", bpfVerdictDROP_NO_ROUTE: "drop_no_route",
+	bpfVerdictDROP_TOO_BIG: "drop_too_big", bpfVerdictDROP_LIMIT: "drop_limit",
 }
 
-// stats reads all counters, and counts the connections by looking at each:
-// the numbers cannot drift from the table.
+// stats reads all counters. A service counts what its servers count, and what
+// those counted that have left; so a packet is counted once.
 func (t *tables) stats() (dataplane.Stats, error) {
 	out := dataplane.Stats{Services: map[dataplane.Key]dataplane.ServiceStats{}}
 	var errs []error
-	active, inactive, used, err := t.countConns()
+	left, err := t.leaving()
 	errs = append(errs, err)
+	var held uint64
 	for key, s := range t.services {
-		c, err := readCounters(t.maps.ServiceStats, s.id)
-		errs = append(errs, err)
-		st := dataplane.ServiceStats{Counters: public(c), RealServers: map[dataplane.RealKey]dataplane.RealStats{}}
+		var sum bpfCounters
+		errs = append(errs, t.maps.ServiceStats.Lookup(s.id, &sum))
+		sum = plus(sum, left[s.id])
+		st := dataplane.ServiceStats{RealServers: make(map[dataplane.RealKey]dataplane.RealStats, len(s.reals))}
 		for rk, index := range s.reals {
 			c, err := readCounters(t.maps.RealStats, index)
-			errs = append(errs, err)
-			st.RealServers[rk] = dataplane.RealStats{Counters: public(c), Active: active[index], Inactive: inactive[index], NextHop: nextHopWord(t.reals[index].Flags)}
+			var l bpfLoad
+			errs = append(errs, err, t.maps.Loads.Lookup(index, &l))
+			sum = plus(sum, c)
+			held += uint64(l.Active) + uint64(l.Inactive)
+			st.RealServers[rk] = dataplane.RealStats{Counters: public(c), Active: uint64(l.Active), Inactive: uint64(l.Inactive), NextHop: nextHopWord(t.reals[index].Flags)}
 		}
+		st.Counters = public(sum)
 		out.Services[key] = st
 	}
 	for v := bpfVerdict(0); v < bpfVerdictVERDICTS; v++ {
@@ -69,12 +79,26 @@ func (t *tables) stats() (dataplane.Stats, error) {
 	out.Maps = []dataplane.MapFill{
 		{Name: "services", Used: uint64(len(t.services)), Size: uint64(t.maps.Services.MaxEntries())},
 		{Name: "real_servers", Used: uint64(len(t.reals)), Size: uint64(t.maps.Reals.MaxEntries())},
-		{Name: "connections", Used: used, Size: uint64(t.maps.Conns.MaxEntries()) * uint64(len(bpfConnBucket{}.Way))},
+		{Name: "ring_slots", Used: uint64(t.slots.used()), Size: uint64(t.maps.Slots.MaxEntries())},
+		{Name: "connections", Used: held, Size: uint64(t.maps.Conns.MaxEntries()) * uint64(len(bpfConnBucket{}.Way))},
 	}
 	if err := errors.Join(errs...); err != nil {
 		return out, fmt.Errorf("read counters of the XDP engine: %w", err)
 	}
 	return out, nil
+}
+
+// leaving reads the counters of servers that left but are not folded yet, by
+// number of the service.
+func (t *tables) leaving() (map[uint32]bpfCounters, error) {
+	sums := map[uint32]bpfCounters{}
+	var errs []error
+	for _, q := range t.quitting {
+		c, err := readCounters(t.maps.RealStats, q.index)
+		errs = append(errs, err)
+		sums[q.service] = plus(sums[q.service], c)
+	}
+	return sums, errors.Join(errs...)
 }
 
 func nextHopWord(flags uint32) string {
@@ -85,68 +109,4 @@ func nextHopWord(flags uint32) string {
 		return "resolved"
 	}
 	return "unresolved"
-}
-
-// The layout of a connection's state and its time-outs; see bpf/conn.h.
-const (
-	connTimeBits = 30
-	connTick     = time.Duration(1) << 27
-)
-
-// countConns walks the connection table. Entries that have idled longer than
-// their time-out are not connections any more, only not yet overwritten.
-func (t *tables) countConns() (active, inactive map[uint32]uint64, used uint64, err error) {
-	active, inactive = map[uint32]uint64{}, map[uint32]uint64{}
-	now, err := connNow()
-	if err != nil {
-		return active, inactive, 0, err
-	}
-	const batch = 4096
-	keys, buckets := make([]uint32, batch), make([]bpfConnBucket, batch)
-	var cursor ebpf.MapBatchCursor
-	for {
-		n, err := t.maps.Conns.BatchLookup(&cursor, keys, buckets, nil)
-		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return active, inactive, used, fmt.Errorf("walk connections: %w", err)
-		}
-		for i := range n {
-			for _, c := range buckets[i].Way {
-				r, ok := t.reals[c.Real]
-				if c.Sig == 0 || !ok || r.Flags&uint32(bpfRealFlagsREAL_USED) == 0 || expired(c.State, now) {
-					continue
-				}
-				used++
-				if bpfConnStage(c.State>>connTimeBits) == bpfConnStageCONN_ESTABLISHED {
-					active[c.Real]++
-				} else {
-					inactive[c.Real]++
-				}
-			}
-		}
-		if err != nil {
-			return active, inactive, used, nil
-		}
-	}
-}
-
-// expired uses the longest time-out of a stage: the table does not say which
-// protocol a flow has.
-func expired(state, now uint32) bool {
-	limit := timeoutTCP
-	switch bpfConnStage(state >> connTimeBits) {
-	case bpfConnStageCONN_NEW:
-		limit = timeoutNew
-	case bpfConnStageCONN_CLOSING:
-		limit = timeoutFIN
-	}
-	const mask = 1<<connTimeBits - 1
-	return time.Duration((now-state)&mask)*connTick > limit
-}
-
-func connNow() (uint32, error) {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		return 0, fmt.Errorf("read monotonic clock: %w", err)
-	}
-	return uint32(time.Duration(ts.Nano()) / connTick & (1<<connTimeBits - 1)), nil
 }

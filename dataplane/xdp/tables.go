@@ -1,12 +1,11 @@
 package xdp
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -15,62 +14,45 @@ import (
 
 // service is what is known of one entry of the services map.
 type service struct {
-	id     uint32
-	ring   span
-	reals  map[dataplane.RealKey]uint32 // index in the reals map
-	holds  dataplane.VirtualService
-	server []uint32 // the ring as it was written, to tell an equal one
+	id    uint32
+	ring  span
+	reals map[dataplane.RealKey]uint32 // index in the reals map
+	holds dataplane.VirtualService
+	slots []bpfSlot // the ring as it was written, to tell an equal one
+	// drainEnds is when moved slots forget the server before; zero: nothing drains.
+	drainEnds time.Time
 }
 
 // tables is the content of the pinned maps, and the only writer of all but the
 // counters and connections. The maps are the truth: load reads everything back.
 type tables struct {
 	maps     *bpfMaps
+	clock    *tickClock
+	drain    time.Duration // how long flows without memory stay with the server before
 	services map[dataplane.Key]*service
 	reals    map[uint32]bpfReal
-	ids      *numbers // of services
-	indexes  *numbers // of reals
+	tags     map[uint32]uint32        // of entries that were used once
+	replies  map[bpfServiceKey]uint32 // first of the chain of bpfReal.Next
+	ids      *numbers                 // of services
+	indexes  *numbers                 // of reals
 	slots    *spans
-	quitting []uint32 // reals that left, to be freed with the next change
+	quitting []quitter // reals that left, to be freed with the next change
+	setting  bpfSettingSet
 }
 
-func newTables(m *bpfMaps) *tables {
+// quitter is a real server that left its service.
+type quitter struct {
+	index   uint32
+	service uint32
+}
+
+func newTables(m *bpfMaps, clock *tickClock) *tables {
 	return &tables{
-		maps: m, services: map[dataplane.Key]*service{}, reals: map[uint32]bpfReal{},
+		maps: m, clock: clock, drain: timeoutTCP, services: map[dataplane.Key]*service{}, reals: map[uint32]bpfReal{},
+		tags: map[uint32]uint32{}, replies: map[bpfServiceKey]uint32{},
 		ids: newNumbers(int(m.Services.MaxEntries()), "virtual services"), indexes: newNumbers(int(m.Reals.MaxEntries()), "real servers"),
 		slots: newSpans(m.Slots.MaxEntries()),
 	}
-}
-
-func mapKey(k dataplane.Key) bpfServiceKey {
-	return bpfServiceKey{Addr: addrWord(k.Address), Port: swap16(k.Port), Proto: uint8(k.Protocol)}
-}
-
-func unmapKey(k bpfServiceKey) dataplane.Key {
-	return dataplane.Key{Address: wordAddr(k.Addr), Port: swap16(k.Port), Protocol: dataplane.Protocol(k.Proto)}
-}
-
-// addrWord gives an IPv4 address as the network-order word it is in a packet,
-// read by this little-endian machine.
-func addrWord(a netip.Addr) uint32 {
-	b := a.As4()
-	return binary.NativeEndian.Uint32(b[:])
-}
-
-func wordAddr(w uint32) netip.Addr {
-	var b [4]byte
-	binary.NativeEndian.PutUint32(b[:], w)
-	return netip.AddrFrom4(b)
-}
-
-func swap16(p uint16) uint16 {
-	var b [2]byte
-	binary.BigEndian.PutUint16(b[:], p)
-	return binary.NativeEndian.Uint16(b[:])
-}
-
-func realKey(r bpfReal) dataplane.RealKey {
-	return dataplane.RealKey{Address: wordAddr(r.Addr), Port: swap16(r.Port)}
 }
 
 // load reads what an earlier daemon left in the maps.
@@ -80,9 +62,7 @@ func (t *tables) load() error {
 	var val bpfService
 	for it := t.maps.Services.Iterate(); it.Next(&key, &val); {
 		k := unmapKey(key)
-		s := &service{id: val.Id, ring: span{val.RingBase, val.RingLen}, reals: map[dataplane.RealKey]uint32{}}
-		s.holds = dataplane.VirtualService{Key: k, Active: val.Flags&uint32(bpfServiceFlagsSERVICE_ACTIVE) != 0,
-			Scheduler: dataplane.Scheduler(strings.TrimRight(string(val.Scheduler[:]), "\x00"))}
+		s := &service{id: val.Id, ring: span{val.RingBase, val.RingLen}, reals: map[dataplane.RealKey]uint32{}, holds: unmapService(k, val)}
 		if int(s.id) >= len(t.ids.used) || t.ids.used[s.id] || byID[s.id] != nil {
 			return fmt.Errorf("service %s has the number %d of another", k, s.id)
 		}
@@ -95,16 +75,33 @@ func (t *tables) load() error {
 	if err := t.loadReals(byID); err != nil {
 		return err
 	}
+	var first uint32
+	for it := t.maps.Replies.Iterate(); it.Next(&key, &first); {
+		t.replies[key] = first
+	}
+	if err := t.maps.Settings.Lookup(uint32(0), &t.setting); err != nil {
+		return fmt.Errorf("read settings: %w", err)
+	}
 	for _, s := range t.services {
 		slices.SortFunc(s.holds.RealServers, func(a, b dataplane.RealServer) int {
 			return int(t.reals[s.reals[a.Key()]].Order) - int(t.reals[s.reals[b.Key()]].Order)
 		})
-		for i := range s.ring.len {
-			var index uint32
-			if err := t.maps.Slots.Lookup(s.ring.base+i, &index); err != nil {
-				return fmt.Errorf("read ring of %s: %w", s.holds.Key, err)
-			}
-			s.server = append(s.server, index)
+		if err := t.loadRing(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tables) loadRing(s *service) error {
+	for i := range s.ring.len {
+		var slot bpfSlot
+		if err := t.maps.Slots.Lookup(s.ring.base+i, &slot); err != nil {
+			return fmt.Errorf("read ring of %s: %w", s.holds.Key, err)
+		}
+		s.slots = append(s.slots, slot)
+		if slot.Before != noReal {
+			s.drainEnds = time.Now().Add(t.drain)
 		}
 	}
 	return nil
@@ -129,20 +126,22 @@ func (t *tables) loadReals(byID map[uint32]*service) error {
 }
 
 func (t *tables) adopt(index uint32, r bpfReal, byID map[uint32]*service) {
+	if r.Tag != 0 {
+		t.tags[index] = r.Tag
+	}
 	if r.Flags&uint32(bpfRealFlagsREAL_USED) == 0 {
 		return
 	}
 	s := byID[r.Service]
 	if s == nil { // left between two writes of a daemon that died
 		t.indexes.mark(index)
-		t.quitting = append(t.quitting, index)
+		t.quitting = append(t.quitting, quitter{index, r.Service})
 		return
 	}
 	t.indexes.mark(index)
 	t.reals[index] = r
 	s.reals[realKey(r)] = index
-	s.holds.RealServers = append(s.holds.RealServers, dataplane.RealServer{
-		Address: wordAddr(r.Addr), Port: swap16(r.Port), Method: dataplane.Method(r.Method), Weight: r.Weight})
+	s.holds.RealServers = append(s.holds.RealServers, unmapReal(r))
 }
 
 // apply makes the maps hold exactly want. It goes on after an error with the
@@ -154,7 +153,7 @@ func (t *tables) apply(want []dataplane.VirtualService) (changed int, err error)
 		keep[svc.Key] = true
 	}
 	t.slots.recycle()
-	t.forget()
+	errs = append(errs, t.forget())
 	for key, s := range t.services {
 		if !keep[key] {
 			errs = append(errs, t.remove(key, s))
@@ -171,21 +170,17 @@ func (t *tables) apply(want []dataplane.VirtualService) (changed int, err error)
 			errs = append(errs, fmt.Errorf("set service %s: %w", svc.Key, err))
 		}
 	}
+	if changed > 0 {
+		errs = append(errs, t.setReplies(), t.setSettings())
+	}
 	return changed, errors.Join(errs...)
 }
 
 func equal(a, b dataplane.VirtualService) bool {
 	same := slices.Equal(a.RealServers, b.RealServers)
 	a.RealServers, b.RealServers = nil, nil
-	return same && a.Key == b.Key && a.Active == b.Active && a.Scheduler == b.Scheduler
-}
-
-// forget frees the entries of servers that left in an earlier change.
-func (t *tables) forget() {
-	for _, i := range t.quitting {
-		t.indexes.free(i)
-	}
-	t.quitting = nil
+	return same && a.Key == b.Key && a.Active == b.Active && a.Scheduler == b.Scheduler && a.Flags == b.Flags &&
+		a.Persistence == b.Persistence && prefix(a) == prefix(b) && a.OnePacket == b.OnePacket
 }
 
 // set writes one service: servers first, then the new ring aside, then the one
@@ -197,14 +192,14 @@ func (t *tables) set(s *service, svc dataplane.VirtualService) error {
 			return err
 		}
 		s = &service{id: id, reals: map[dataplane.RealKey]uint32{}}
-		if err := errors.Join(clearCounters(t.maps.ServiceStats, id), t.maps.Cursors.Put(id, bpfCursor{})); err != nil {
+		if err := errors.Join(t.maps.ServiceStats.Put(id, bpfCounters{}), t.maps.Cursors.Put(id, bpfCursor{})); err != nil {
 			t.ids.free(id)
 			return fmt.Errorf("clear counters: %w", err)
 		}
 	}
 	s.holds.Key = bad // whatever fails below, the next apply tries again
 	t.services[svc.Key] = s
-	if err := t.setReals(s, svc.RealServers); err != nil {
+	if err := t.setReals(s, svc); err != nil {
 		return err
 	}
 	if err := t.setRing(s, svc); err != nil {
@@ -221,66 +216,22 @@ func (t *tables) set(s *service, svc dataplane.VirtualService) error {
 // bad is a key that no service has.
 var bad = dataplane.Key{FWMark: ^uint32(0)}
 
-func (t *tables) setReals(s *service, servers []dataplane.RealServer) error {
-	for order, rs := range servers {
-		index, ok := s.reals[rs.Key()]
-		if !ok {
-			var err error
-			if index, err = t.indexes.take(); err != nil {
-				return err
-			}
-			if err := clearCounters(t.maps.RealStats, index); err != nil {
-				t.indexes.free(index)
-				return fmt.Errorf("clear counters of %s: %w", rs.Key(), err)
-			}
-			s.reals[rs.Key()] = index
-		}
-		r := t.reals[index] // keeps a next hop that is known
-		now := r
-		now.Addr, now.Port, now.Method = addrWord(rs.Address), swap16(rs.Port), uint8(rs.Method)
-		now.Weight, now.Service, now.Order = rs.Weight, s.id, uint32(order)
-		now.Flags |= uint32(bpfRealFlagsREAL_USED)
-		if err := t.putReal(index, now); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// putReal writes an entry if it differs.
-func (t *tables) putReal(index uint32, r bpfReal) error {
-	if old, ok := t.reals[index]; ok && old == r {
-		return nil
-	}
-	if err := t.maps.Reals.Put(index, r); err != nil {
-		return fmt.Errorf("write real server %s: %w", realKey(r), err)
-	}
-	t.reals[index] = r
-	return nil
-}
-
 func (t *tables) setRing(s *service, svc dataplane.VirtualService) error {
-	var server []uint32
-	for _, i := range ring(svc.Scheduler, svc.RealServers) {
-		server = append(server, s.reals[svc.RealServers[i].Key()])
-	}
+	slots := t.makeSlots(s, svc)
 	old := s.ring
-	if !slices.Equal(server, s.server) {
-		fresh, err := t.slots.take(uint32(len(server)))
+	if !slices.Equal(slots, s.slots) {
+		fresh, err := t.slots.take(uint32(len(slots)))
 		if err != nil {
 			return err
 		}
-		if err := t.writeSlots(fresh, server); err != nil {
+		if err := t.writeSlots(fresh, slots); err != nil {
 			t.slots.retire(fresh)
 			return err
 		}
-		s.ring, s.server = fresh, server
+		s.ring, s.slots = fresh, slots
 	}
-	val := bpfService{Id: s.id, RingBase: s.ring.base, RingLen: s.ring.len}
-	if svc.Active {
-		val.Flags = uint32(bpfServiceFlagsSERVICE_ACTIVE)
-	}
-	copy(val.Scheduler[:], svc.Scheduler)
+	val := t.mapService(svc)
+	val.Id, val.RingBase, val.RingLen = s.id, s.ring.base, s.ring.len
 	if err := t.maps.Services.Put(mapKey(svc.Key), val); err != nil {
 		return fmt.Errorf("write service: %w", err)
 	}
@@ -290,32 +241,65 @@ func (t *tables) setRing(s *service, svc dataplane.VirtualService) error {
 	return nil
 }
 
-func (t *tables) writeSlots(s span, server []uint32) error {
-	for i, index := range server {
-		if err := t.maps.Slots.Put(s.base+uint32(i), index); err != nil {
-			return fmt.Errorf("write ring: %w", err)
+// makeSlots builds the ring. A service without memory of its flows keeps in
+// each slot that moves what it had before.
+func (t *tables) makeSlots(s *service, svc dataplane.VirtualService) []bpfSlot {
+	order := disciplines[svc.Scheduler].ring(svc.RealServers, svc.Flags&dataplane.SchedFlag1 != 0)
+	slots := make([]bpfSlot, len(order))
+	kept := stateless(svc) && len(s.slots) == len(order)
+	wanted := make(map[uint32]bool, len(svc.RealServers))
+	for _, r := range svc.RealServers {
+		wanted[s.reals[r.Key()]] = true
+	}
+	for i, server := range order {
+		slots[i] = bpfSlot{Real: noReal, Before: noReal}
+		if server != nobody {
+			slots[i].Real = s.reals[svc.RealServers[server].Key()]
+		}
+		if kept {
+			slots[i].Before = before(s.slots[i], slots[i].Real, wanted)
+		}
+		if slots[i].Before != noReal && slots[i].Before != slotSettled {
+			s.drainEnds = time.Now().Add(t.drain)
 		}
 	}
-	return nil
+	return slots
 }
 
-// dropReals takes out the servers that are not wanted; their connections are
-// scheduled anew or reset.
-func (t *tables) dropReals(s *service, want []dataplane.RealServer) error {
-	keep := make(map[dataplane.RealKey]bool, len(want))
-	for _, rs := range want {
-		keep[rs.Key()] = true
+// NO_REAL and SLOT_SETTLED of bpf/types.h.
+const (
+	noReal      = ^uint32(0)
+	slotSettled = ^uint32(1)
+)
+
+// before tells what a slot that gets real should remember. The oldest server that
+// still serves counts: what came after it was remembered flow by flow.
+func before(old bpfSlot, real uint32, alive map[uint32]bool) uint32 {
+	prev := old.Real
+	if old.Before != noReal && old.Before != slotSettled {
+		prev = old.Before
 	}
-	for key, index := range s.reals {
-		if keep[key] {
-			continue
-		}
-		if err := t.maps.Reals.Put(index, bpfReal{}); err != nil {
-			return fmt.Errorf("remove real server %s: %w", key, err)
-		}
-		delete(t.reals, index)
-		delete(s.reals, key)
-		t.quitting = append(t.quitting, index)
+	switch {
+	case old.Before == noReal && prev == real:
+		return noReal
+	case prev != noReal && alive[prev]:
+		return prev // also when it comes back: flows of the one between are remembered
+	case old.Before == noReal:
+		return noReal // nobody is left to whom older flows could go
+	}
+	return slotSettled
+}
+
+func (t *tables) writeSlots(s span, slots []bpfSlot) error {
+	if len(slots) == 0 {
+		return nil
+	}
+	indexes := make([]uint32, len(slots))
+	for i := range indexes {
+		indexes[i] = s.base + uint32(i)
+	}
+	if _, err := t.maps.Slots.BatchUpdate(indexes, slots, nil); err != nil {
+		return fmt.Errorf("write ring: %w", err)
 	}
 	return nil
 }
@@ -344,8 +328,4 @@ func (t *tables) list() []dataplane.VirtualService {
 	}
 	slices.SortFunc(out, func(a, b dataplane.VirtualService) int { return strings.Compare(a.Key.String(), b.Key.String()) })
 	return out
-}
-
-func clearCounters(m *ebpf.Map, index uint32) error {
-	return m.Put(index, make([]bpfCounters, ebpf.MustPossibleCPU()))
 }

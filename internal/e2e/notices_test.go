@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/xvip-lb/xvip/internal/lab/labtest"
 )
@@ -67,7 +68,7 @@ xvip {
 func waitAnyOrder(t *testing.T, happened, file string, want []string) {
 	t.Helper()
 	want = slices.Sorted(slices.Values(want))
-	labtest.Eventually(t, slack, happened, func() error {
+	labtest.Eventually(t, 10*time.Second, happened, func() error {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			return err

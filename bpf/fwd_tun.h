@@ -1,0 +1,174 @@
+/* Tunnelling: the packet travels whole inside another one, as net/netfilter/ipvs/
+ * ip_vs_xmit.c makes it: IPIP (RFC 2003, RFC 2473), GRE (RFC 2784), GUE version
+ * 0 over UDP without checksum. */
+#ifndef XVIP_FWD_TUN_H
+#define XVIP_FWD_TUN_H
+
+#include "leave.h"
+#include "icmp.h"
+
+#define IPPROTO_IP4_IN 4
+#define IPPROTO_IP6_IN 41
+#define IPPROTO_GRE_IN 47
+#define GRE_LEN 4
+#define GUE_LEN 12 /* UDP and GUE */
+
+struct gre {
+	__be16 flags, proto;
+};
+
+struct gue {
+	__be16 source, dest, length, check;
+	__u8 version, proto;
+	__be16 flags;
+};
+
+static __always_inline __u32 shim_len(const struct real *r)
+{
+	if (r->tunnel == TUNNEL_GRE)
+		return GRE_LEN;
+	return r->tunnel == TUNNEL_GUE ? GUE_LEN : 0;
+}
+
+static __always_inline int outer_is_v4(const struct real *r)
+{
+	return !r->addr[0] && !r->addr[1] && r->addr[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline __u8 inner_proto(__u8 v6) { return v6 ? IPPROTO_IP6_IN : IPPROTO_IP4_IN; }
+
+static __always_inline __u8 outer_proto(const struct real *r, __u8 v6)
+{
+	if (r->tunnel == TUNNEL_GRE)
+		return IPPROTO_GRE_IN;
+	return r->tunnel == TUNNEL_GUE ? IPPROTO_UDP : inner_proto(v6);
+}
+
+/* write_shim writes what stands between the outer and the inner IP header. */
+static __always_inline void write_shim(void *at, const struct real *r, __u8 v6, __u32 length, __be16 source)
+{
+	if (r->tunnel == TUNNEL_GRE) {
+		struct gre *g = at;
+		g->flags = 0;
+		g->proto = v6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
+	} else if (r->tunnel == TUNNEL_GUE) {
+		struct gue *g = at;
+		g->source = source;
+		g->dest = r->tunnel_port;
+		g->length = bpf_htons(length + GUE_LEN);
+		g->check = 0;
+		g->version = 0;
+		g->proto = inner_proto(v6);
+		g->flags = 0;
+	}
+}
+
+/* What the outer header takes over from the inner one. */
+struct carried {
+	__u32 length; /* of the inner packet */
+	__u8 tos, ttl, v6;
+	__be16 source; /* UDP port that spreads flows over receive queues */
+};
+
+static __always_inline void write_outer4(struct iphdr *ip, const struct real *r, const struct carried *c)
+{
+	__u32 length = sizeof(*ip) + shim_len(r) + c->length;
+	__u64 sum = 0;
+
+	ip->version = 4;
+	ip->ihl = 5;
+	ip->tos = c->tos;
+	ip->tot_len = bpf_htons(length);
+	ip->id = 0; /* never fragmented: RFC 6864 section 4.1 */
+	ip->frag_off = bpf_htons(0x4000);
+	ip->ttl = c->ttl;
+	ip->protocol = outer_proto(r, c->v6);
+	ip->check = 0;
+	ip->saddr = r->tunnel_source[3];
+	ip->daddr = r->addr[3];
+	__u16 *word = (void *)ip;
+#pragma unroll
+	for (int i = 0; i < 10; i++)
+		sum += word[i];
+	ip->check = ~csum_fold(sum);
+}
+
+static __always_inline void write_outer6(struct ipv6hdr *ip, const struct real *r, const struct carried *c)
+{
+	*(__be32 *)ip = bpf_htonl(6u << 28 | (__u32)c->tos << 20);
+	ip->payload_len = bpf_htons(shim_len(r) + c->length);
+	ip->nexthdr = outer_proto(r, c->v6);
+	ip->hop_limit = c->ttl;
+	__builtin_memcpy(&ip->saddr, r->tunnel_source, sizeof(ip->saddr));
+	__builtin_memcpy(&ip->daddr, r->addr, sizeof(ip->daddr));
+}
+
+static __always_inline __be16 spread_port(__u32 flow) { return bpf_htons(0x8000 | (mix(flow) & 0x3fff)); }
+
+static __always_inline int carry(struct xdp_md *ctx, struct carried *c, const struct packet *p)
+{
+	__u32 *ports = frame_at(ctx, p->l4, sizeof(*ports));
+	__u32 spread = ports ? *ports : 0;
+
+	c->v6 = p->v6;
+	if (p->v6) {
+		struct ipv6hdr *ip = frame_at(ctx, p->l2_len, sizeof(*ip));
+		if (!ip)
+			return 0;
+		c->length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
+		c->tos = bpf_ntohl(*(__be32 *)ip) >> 20;
+		c->ttl = ip->hop_limit;
+		c->source = spread_port(spread ^ ip->saddr.s6_addr32[3]);
+		return 1;
+	}
+	struct iphdr *ip = frame_at(ctx, p->l2_len, sizeof(*ip));
+	if (!ip)
+		return 0;
+	c->length = bpf_ntohs(ip->tot_len);
+	c->tos = ip->tos;
+	c->ttl = ip->ttl;
+	c->source = spread_port(spread ^ ip->saddr);
+	return 1;
+}
+
+/* forward_tun sends the packet that where tells of (pack) to a real server. */
+__noinline int forward_tun(struct xdp_md *ctx, __u32 index, __u64 where)
+{
+	struct real *r = bpf_map_lookup_elem(&reals, &index);
+	struct packet here = {}, *p = &here;
+
+	if (!r)
+		return DROP_MALFORMED;
+	unpack(p, where);
+	__u32 outer = (outer_is_v4(r) ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) + shim_len(r);
+	struct carried c = {};
+
+	if (!carry(ctx, &c, p))
+		return DROP_MALFORMED;
+	if (c.length + outer > r->mtu)
+		return answer_too_big(ctx, p->v6, p->l2_len, r->mtu - outer);
+	if (c.ttl <= 1 || !spend(ctx, p))
+		return DROP_TTL;
+	c.ttl--;
+	if (bpf_xdp_adjust_head(ctx, (int)p->l2_len - (int)r->l2_len - (int)outer))
+		return DROP_MALFORMED;
+	void *frame = frame_at(ctx, 0, L2_MAX + sizeof(struct ipv6hdr) + GUE_LEN);
+	if (!frame)
+		return DROP_MALFORMED;
+	write_l2(frame, r);
+	void *ip = frame + 14;
+	if (r->l2_len == 18)
+		ip = frame + 18;
+	else if (r->l2_len == L2_MAX)
+		ip = frame + L2_MAX;
+	if (outer_is_v4(r)) {
+		write_outer4(ip, r, &c);
+		write_shim(ip + sizeof(struct iphdr), r, c.v6, c.length, c.source);
+	} else {
+		write_outer6(ip, r, &c);
+		write_shim(ip + sizeof(struct ipv6hdr), r, c.v6, c.length, c.source);
+	}
+	return way_out(ctx, r);
+}
+
+#endif
