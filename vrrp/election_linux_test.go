@@ -100,6 +100,12 @@ func twoNodes(t *testing.T) (a, b *node) {
 // run starts a Set with one virtual router on a node.
 func (n *node) run(spec RouterSpec) {
 	n.t.Helper()
+	n.runAll(Wanted{Routers: []RouterSpec{spec}})
+}
+
+// runAll starts a Set.
+func (n *node) runAll(w Wanted) {
+	n.t.Helper()
 	log, text := testLog()
 	noError(n.t, within(n.ns, func() (err error) {
 		n.set, err = NewSet(log, func(string, Role) {})
@@ -108,7 +114,7 @@ func (n *node) run(spec RouterSpec) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	set := n.set
-	set.Update(Wanted{Routers: []RouterSpec{spec}})
+	set.Update(w)
 	wg.Go(func() {
 		if err := set.Run(ctx); err != nil {
 			n.t.Error(err)
