@@ -37,6 +37,7 @@ type Engine struct {
 	c        client
 	own      *owned
 	settings settings
+	names    map[dataplane.Key]map[dataplane.RealKey]dataplane.RealKey // see heldPort: as held, as configured
 	closed   bool
 	broken   error // the last Apply's, for Info
 }
@@ -100,6 +101,7 @@ func (e *Engine) ApplyBeside(_ context.Context, want []dataplane.VirtualService,
 	if e.closed {
 		return errClosed
 	}
+	e.names = renamed(want)
 	e.broken = errors.Join(e.apply(entries, keys, elsewhere), e.applySettings())
 	return e.broken
 }
@@ -119,6 +121,36 @@ func toEntries(want []dataplane.VirtualService) ([]entry, map[dataplane.Key]bool
 		entries = append(entries, toEntry(s))
 	}
 	return entries, keys, nil
+}
+
+// renamed gives the real servers whose identity in the kernel is another than
+// in the configuration.
+func renamed(want []dataplane.VirtualService) map[dataplane.Key]map[dataplane.RealKey]dataplane.RealKey {
+	out := map[dataplane.Key]map[dataplane.RealKey]dataplane.RealKey{}
+	for _, s := range want {
+		for _, r := range s.RealServers {
+			held := dataplane.RealKey{Address: r.Address.Unmap(), Port: heldPort(s.Key, r)}
+			if held == r.Key() {
+				continue
+			}
+			k := normalKey(s.Key)
+			if out[k] == nil {
+				out[k] = map[dataplane.RealKey]dataplane.RealKey{}
+			}
+			if _, taken := out[k][held]; !taken {
+				out[k][held] = r.Key()
+			}
+		}
+	}
+	return out
+}
+
+// configured gives the identity that a real server has in the configuration.
+func (e *Engine) configured(k dataplane.Key, held dataplane.RealKey) dataplane.RealKey {
+	if name, ok := e.names[k][held]; ok {
+		return name
+	}
+	return held
 }
 
 // apply moves the tables to want. What is about to be made is remembered first:
@@ -214,13 +246,21 @@ func (e *Engine) Services(context.Context) ([]dataplane.VirtualService, error) {
 	return out, err
 }
 
+// readings reads the services of this engine, their real servers named as in
+// the configuration.
 func (e *Engine) readings() ([]reading, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return nil, errClosed
 	}
-	return e.c.read(func(k dataplane.Key) bool { return e.own.keys[k] })
+	rs, err := e.c.read(func(k dataplane.Key) bool { return e.own.keys[k] })
+	for _, r := range rs {
+		for i := range r.dests {
+			r.dests[i].port = e.configured(r.key, r.dests[i].key()).Port
+		}
+	}
+	return rs, err
 }
 
 // Stats implements dataplane.Forwarder.

@@ -283,3 +283,23 @@ func TestSupportsNamesWhatIPVSCannot(t *testing.T) {
 		}
 	}
 }
+
+func TestRealServersOfDRHaveThePortOfTheService(t *testing.T) {
+	k := newKernel()
+	e := start(t, k, Options{})
+	mark := web("192.0.2.1", "10.0.0.1", "10.0.0.2")
+	mark.Key = dataplane.Key{FWMark: 7, Family: 4}
+	mark.RealServers[1].Method = dataplane.NAT
+	apply(t, e, mark)
+	apply(t, e, mark)
+	expect(t, k, "add fwmark:7/inet4", "add fwmark:7/inet4>10.0.0.1:0", "add fwmark:7/inet4>10.0.0.2:80")
+	s, err := e.Stats(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range mark.RealServers {
+		if _, ok := s.Services[mark.Key].RealServers[r.Key()]; !ok {
+			t.Errorf("no counters under the name of the configuration, %s: %+v", r.Key(), s.Services)
+		}
+	}
+}

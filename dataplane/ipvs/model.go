@@ -58,13 +58,22 @@ func toEntry(s dataplane.VirtualService) entry {
 	}
 	e.flags |= uint32(s.Flags&(dataplane.SchedFlag1|dataplane.SchedFlag2|dataplane.SchedFlag3)) << bits.TrailingZeros32(flagSched1)
 	for _, r := range s.RealServers {
-		d := dest{addr: r.Address.Unmap(), port: r.Port, method: r.Method, weight: r.Weight, upper: r.UpperThreshold, lower: r.LowerThreshold}
+		d := dest{addr: r.Address.Unmap(), port: heldPort(s.Key, r), method: r.Method, weight: r.Weight, upper: r.UpperThreshold, lower: r.LowerThreshold}
 		if r.Method == dataplane.TUN {
 			d.tunnel = r.Tunnel
 		}
 		e.dests = append(e.dests, d)
 	}
 	return e
+}
+
+// heldPort is the port that a real server has in the kernel. DR and TUN do not
+// change a packet's port, so it is the service's there, as with keepalived.
+func heldPort(k dataplane.Key, r dataplane.RealServer) uint16 {
+	if r.Method == dataplane.DR || r.Method == dataplane.TUN {
+		return k.Port
+	}
+	return r.Port
 }
 
 // virtualService is the reverse of toEntry.

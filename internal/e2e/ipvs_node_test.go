@@ -55,9 +55,9 @@ func ipvsNode(t *testing.T, h *lab.Host, text string, flags ...string) *node {
 	return n
 }
 
-// tables is what ipvsadm shows of a node: rules, timeouts and sync daemons.
+// tables is what ipvsadm shows of a node: rules, thresholds, timeouts and sync daemons.
 func (n *node) tables() (string, error) {
-	out, err := n.host.Run(n.t.Context(), "sh", "-c", "ipvsadm -Sn && ipvsadm -ln --timeout && ipvsadm -ln --daemon")
+	out, err := n.host.Run(n.t.Context(), "sh", "-c", "ipvsadm -Sn && ipvsadm -ln --thresholds && ipvsadm -ln --timeout && ipvsadm -ln --daemon")
 	if err != nil {
 		return "", fmt.Errorf("ipvsadm: %w: %s", err, out)
 	}
@@ -70,7 +70,7 @@ func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), ipvsSlack)
 	defer cancel()
-	tick := time.NewTicker(300 * time.Millisecond)
+	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := check()
@@ -115,11 +115,40 @@ func (n *node) ipvsadm(args ...string) {
 	}
 }
 
+// rough is what the kernel itself shows of a node's rules, in no order: enough
+// to see that nothing changed, and much cheaper than a program.
+func (n *node) rough() (string, error) {
+	var b []byte
+	err := n.host.Do(func() (err error) {
+		b, err = os.ReadFile("/proc/thread-self/net/ip_vs")
+		return err
+	})
+	lines := strings.Split(string(b), "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "\n"), err
+}
+
+// equalRough tells by rough whether both nodes hold the same, as an error.
+func equalRough(a, b *node) error {
+	x, err := a.rough()
+	if err != nil {
+		return err
+	}
+	y, err := b.rough()
+	if err == nil && x != y {
+		err = fmt.Errorf("%s:\n%s\n%s:\n%s", a.host.Name(), x, b.host.Name(), y)
+	}
+	return err
+}
+
 // wantEqualTables waits until both nodes hold the same.
 func wantEqualTables(t *testing.T, when string, ours, theirs *node) string {
 	t.Helper()
 	var a, b string
 	eventually(t, when+": ipvsadm shows the same after xvip and after keepalived", func() (err error) {
+		if err := equalRough(ours, theirs); err != nil {
+			return err
+		}
 		if a, err = ours.tables(); err != nil {
 			return err
 		}
@@ -148,18 +177,29 @@ var (
 	connectPort = regexp.MustCompile(`(?m)^\s*connect_port (\d+)`)
 )
 
-// newFarm makes every address of the two networks of the test files local to
-// the hosts, and starts the real servers of the texts.
+// farmHost is a host on which every address of the two networks of the test
+// files is local, and which hears no other.
+func farmHost(t *testing.T, l *lab.Lab, name, addr string) *lab.Host {
+	t.Helper()
+	h := labtest.Host(t, l, name, addr)
+	if err := h.Isolate(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Sysctl("net/ipv6/ip_nonlocal_bind", "1"); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"-4", "10.2.0.0/16"}, {"-6", "fd00:2::/64"}} {
+		if out, err := h.Run(t.Context(), "ip", args[0], "route", "add", "local", args[1], "dev", "lo"); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	return h
+}
+
+// newFarm starts the real servers of the texts.
 func newFarm(t *testing.T, texts []string, hosts ...*lab.Host) *farm {
 	t.Helper()
 	f := &farm{t: t, hosts: hosts, up: map[string][]net.Listener{}}
-	for _, h := range hosts {
-		for _, args := range [][]string{{"-4", "10.2.0.0/16"}, {"-6", "fd00:2::/64"}} {
-			if out, err := h.Run(t.Context(), "ip", args[0], "route", "add", "local", args[1], "dev", "lo"); err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
-		}
-	}
 	for _, text := range texts {
 		for _, m := range realServer.FindAllStringSubmatch(text, -1) {
 			port := m[2]
