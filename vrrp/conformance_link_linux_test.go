@@ -3,6 +3,7 @@ package vrrp
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
@@ -47,10 +48,13 @@ func rawFrames(t *testing.T, n *node, device string) (conn *packet.Conn) {
 // next gives the next frame of the router under test that pass lets through.
 func (p *tester) next(what string, pass func(f []byte) bool) []byte {
 	p.t.Helper()
-	noError(p.t, p.conn.SetReadDeadline(time.Now().Add(10*time.Second)))
+	noError(p.t, p.conn.SetReadDeadline(time.Now().Add(20*time.Second)))
 	buf := make([]byte, 9000)
 	for {
 		n, _, err := p.conn.ReadFrom(buf)
+		if errors.Is(err, unix.ENETDOWN) {
+			continue // told once, the socket lives
+		}
 		if err != nil {
 			p.t.Fatalf("no %s: %v", what, err)
 		}
@@ -243,15 +247,15 @@ func TestR33_R18_R14_PaddedFramesAreAccepted(t *testing.T) {
 	p.next("advertisement", advert4)
 	o := (&codec{cfg: wires["v2"]}).seal(epoch, 200, high)[0]
 	p.send(o, 6)
-	eventually(t, "R33: a padded frame is believed", func() bool { return dut.set.Status()[0].Role == Backup })
-	before := dut.set.Status()[0].AdvertsReceived
+	eventually(t, "R33: a padded frame is believed", func() bool { return dut.status().Role == Backup })
+	before := dut.status().AdvertsReceived
 	options := append(bytes.Clone(o.Header), 0x94, 4, 0, 0) // router alert
 	options[0] = 0x46
 	binary.BigEndian.PutUint16(options[2:], uint16(len(options)+len(o.Payload)))
 	o.Header = options
 	p.send(o, 2)
-	eventually(t, "R18: options are stepped over", func() bool { return dut.set.Status()[0].AdvertsReceived == before+1 })
-	for why, n := range dut.set.Status()[0].AdvertsRefused {
+	eventually(t, "R18: options are stepped over", func() bool { return dut.status().AdvertsReceived == before+1 })
+	for why, n := range dut.status().AdvertsRefused {
 		if n > 0 {
 			t.Errorf("%d refused: %s", n, why)
 		}
@@ -277,8 +281,8 @@ func TestR35_R06_OtherVirtualRoutersAreLeftToTheKernel(t *testing.T) {
 	}
 	mine := wireConfig(3, 4, nil)
 	p.send((&codec{cfg: mine}).seal(epoch, 50, high)[0], 0) // arrives after them
-	eventually(t, "our own VRID is heard", func() bool { return dut.set.Status()[0].AdvertsReceived == 1 })
-	st := dut.set.Status()[0]
+	eventually(t, "our own VRID is heard", func() bool { return dut.status().AdvertsReceived == 1 })
+	st := dut.status()
 	if st.AdvertsRefused[RefusedVRID] > 0 || st.Role != Master {
 		t.Errorf("%+v", st)
 	}
@@ -298,7 +302,7 @@ func TestF04_AdvertisementsAreNotForwarded(t *testing.T) {
 	for range 50 {
 		p.send((&codec{cfg: wires["v3"]}).seal(epoch, 50, high)[0], 0)
 	}
-	eventually(t, "all are heard", func() bool { return dut.set.Status()[0].AdvertsReceived == 50 })
+	eventually(t, "all are heard", func() bool { return dut.status().AdvertsReceived == 50 })
 	noError(t, out.SetReadDeadline(time.Now().Add(300*time.Millisecond)))
 	buf := make([]byte, 2000)
 	for {
@@ -317,10 +321,10 @@ func TestA01_A04_ABackupIsSilentAboutTheAddress(t *testing.T) {
 	t.Parallel()
 	dut, peer := twoNodes(t)
 	p := newTester(t, peer, dut)
-	v := variantNamed(t, "v3")
+	v := variantNamed(t, "v2") // seconds: a machine that is slow for a moment changes no master
+	peer.run(v.spec(255, high, self))
 	dut.run(v.spec(100, self, high))
-	peer.run(v.spec(200, high, self))
-	eventually(t, "the peer is master", func() bool { return peer.owns(vip4) && dut.set.Status()[0].Master == high })
+	eventually(t, "the peer is master", func() bool { return peer.owns(vip4) && dut.status().Master == high && !dut.owns(vip4) })
 	own := linkOf(t, peer.nl, "eth0").Attrs().HardwareAddr
 	ask := bytes.Join([][]byte{broadcastMAC(), own, {8, 6, 0, 1, 8, 0, 6, 4, 0, 1}, own, high.AsSlice(), make([]byte, 6), vip4.AsSlice()}, nil)
 	askSelf := append(bytes.Clone(ask[:38]), self.AsSlice()...)

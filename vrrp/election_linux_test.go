@@ -153,6 +153,28 @@ func (n *node) keepalived(conf string) {
 	})
 }
 
+// start runs a program on a node, its output in a file, until the test ends or
+// stop is called.
+func (n *node) start(t *testing.T, output, name string, args ...string) (stop func()) {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("%s is not installed", name)
+	}
+	out, err := os.Create(output)
+	noError(t, err)
+	cmd := exec.Command(path, args...)
+	cmd.Stdout, cmd.Stderr = out, out
+	noError(t, within(n.ns, cmd.Start))
+	stop = sync.OnceFunc(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait() // its status tells nothing
+		_ = out.Close()
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
 // owns tells whether a node carries the virtual address.
 func (n *node) owns(vip netip.Addr) bool {
 	all, err := n.nl.addrs()
