@@ -177,7 +177,7 @@ func (b *binder) apply(c *call) {
 		b.mark(c)
 		r.args.fn(b, c)
 	default:
-		if b.set(c) {
+		if b.set(c) || r.sticky {
 			b.mark(c)
 		}
 	}

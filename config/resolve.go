@@ -50,7 +50,7 @@ func (b *binder) resolveGlobal() {
 		g.RouterID = host
 	}
 	if g.NotificationEmailFrom == "" {
-		g.NotificationEmailFrom = "keepalived@" + host
+		g.NotificationEmailFrom = "root@" + host
 	}
 	if g.SMTPHeloName == "" {
 		g.SMTPHeloName = host

@@ -145,6 +145,7 @@ type row struct {
 	old    string // deprecated: what replaces it
 	alias  bool   // another keyword prints the same value
 	lax    bool   // keepalived starts although the argument is missing
+	sticky bool   // given counts even with a bad value: the plain default stands
 	since  string // first release of keepalived, when later than 2.2
 
 	idx   int

@@ -125,7 +125,7 @@ var tableGlobal = []row{
 		doc: "No mail for FAULT"},
 	{in: "global_defs", word: "notification_email", args: items("ADDR ...", (*binder).emailItem), to: "NotificationEmail", def: "none", status: planned,
 		doc: "Alert mail recipients"},
-	{in: "global_defs", word: "notification_email_from", lax: true, args: str("STRING"), to: "NotificationEmailFrom", def: "keepalived@host", status: planned,
+	{in: "global_defs", word: "notification_email_from", lax: true, args: str("STRING"), to: "NotificationEmailFrom", def: "root@HOST", status: planned,
 		doc: "Alert sender"},
 	{in: "global_defs", word: "notify_fifo", lax: true, args: custom("PATH [USER [GROUP]]", 1, (*binder).fifo), to: "NotifyFIFO", def: "none", status: planned,
 		doc: "FIFO for VRRP and LVS events"},

@@ -139,7 +139,7 @@ var tableVrrp = []row{
 		doc: "Default, kept for old files"},
 	{in: "vrrp_instance", word: "preempt_delay", args: secs(0, 1000), to: "PreemptDelay", def: "0", status: works,
 		doc: "Extra wait before preempting; ignored with state MASTER"},
-	{in: "vrrp_instance", word: "priority", args: num(1, 255), to: "Priority", def: "100; 255 with state MASTER", status: works,
+	{in: "vrrp_instance", word: "priority", sticky: true, args: num(1, 255), to: "Priority", def: "100; 255 with state MASTER", status: works,
 		doc: "Base priority; 255 = address owner, never changed by trackers"},
 	{in: "vrrp_instance", word: "promote_secondaries", args: bare, to: "PromoteSecondaries", def: "off", status: planned,
 		doc: "Set the sysctl on the interface"},

@@ -21,7 +21,7 @@ type Global struct {
 
 	// Mail.
 	NotificationEmail     []string
-	NotificationEmailFrom string // resolved: keepalived@HOST
+	NotificationEmailFrom string // resolved: root@HOST, as keepalived has it for its user
 	SMTPServer            string // host or address; empty: no mail
 	SMTPServerPort        uint16
 	SMTPHeloName          string // resolved: host name
