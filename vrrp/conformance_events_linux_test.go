@@ -296,3 +296,24 @@ func TestX08_TcpdumpReadsOurAdvertisements(t *testing.T) {
 		})
 	}
 }
+
+// I04, the table: an address that is told of before its link is the link's, and
+// nothing stays of one that goes again before.
+func TestI04_AnAddressBeforeItsLink(t *testing.T) {
+	table := newLinkTable()
+	p := netip.MustParsePrefix("10.99.0.5/24")
+	a := newAddrEntry(p.Addr(), unix.RT_SCOPE_UNIVERSE, 0)
+	if names := table.setAddr(7, p, a); len(names) > 0 {
+		t.Errorf("concerned: %q", names)
+	}
+	table.setLink(LinkState{Name: "eth0", Index: 7, Up: true})
+	if got := table.state("eth0"); got.Primary4 != p.Addr() || !got.Exists {
+		t.Errorf("%+v", got)
+	}
+	table.setAddr(8, p, a)
+	table.deleteAddr(8, p)
+	table.deleteLink(7)
+	if len(table.links) > 0 || len(table.names()) > 0 {
+		t.Errorf("left: %v", table.links)
+	}
+}

@@ -49,7 +49,7 @@ type linkTable struct {
 }
 
 type linkEntry struct {
-	state LinkState // without its addresses
+	state LinkState // without its addresses; no name: not told of yet
 	addrs map[netip.Prefix]addrEntry
 }
 
@@ -72,7 +72,7 @@ func (t *linkTable) setLink(s LinkState) []string {
 	if e == nil {
 		e = &linkEntry{addrs: map[netip.Prefix]addrEntry{}}
 		t.links[s.Index] = e
-	} else if e.state.Name != s.Name {
+	} else if e.state.Name != "" && e.state.Name != s.Name {
 		names = append(names, e.state.Name)
 		t.forgetName(e.state.Name, s.Index)
 	}
@@ -89,7 +89,7 @@ func (t *linkTable) deleteLink(index int) []string {
 	}
 	delete(t.links, index)
 	t.forgetName(e.state.Name, index)
-	return []string{e.state.Name}
+	return e.names()
 }
 
 // forgetName drops a name unless another link has taken it.
@@ -99,11 +99,13 @@ func (t *linkTable) forgetName(name string, index int) {
 	}
 }
 
-// setAddr adds or changes an address of a known link.
+// setAddr adds or changes an address. Links and addresses come by different
+// sockets: an address may be told of before its link.
 func (t *linkTable) setAddr(index int, p netip.Prefix, a addrEntry) []string {
 	e := t.links[index]
 	if e == nil {
-		return nil
+		e = &linkEntry{addrs: map[netip.Prefix]addrEntry{}}
+		t.links[index] = e
 	}
 	if old, ok := e.addrs[p]; ok {
 		a.seq = old.seq
@@ -112,7 +114,7 @@ func (t *linkTable) setAddr(index int, p netip.Prefix, a addrEntry) []string {
 		a.seq = t.seq
 	}
 	e.addrs[p] = a
-	return []string{e.state.Name}
+	return e.names()
 }
 
 // deleteAddr forgets an address.
@@ -122,6 +124,17 @@ func (t *linkTable) deleteAddr(index int, p netip.Prefix) []string {
 		return nil
 	}
 	delete(e.addrs, p)
+	if e.state.Name == "" && len(e.addrs) == 0 {
+		delete(t.links, index)
+	}
+	return e.names()
+}
+
+// names is empty while the link is not told of.
+func (e *linkEntry) names() []string {
+	if e.state.Name == "" {
+		return nil
+	}
 	return []string{e.state.Name}
 }
 
