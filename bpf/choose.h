@@ -23,14 +23,9 @@ static __always_inline struct real *real_of(__u32 tag, __u32 service)
 
 static __always_inline void template_key_of(struct template_key *k, const struct service *s, const struct packet *p)
 {
-	__u32 bits = p->v6 ? s->prefix : s->prefix + 96;
-
 	k->service = s->id;
-#pragma unroll
-	for (int i = 0; i < 4; i++) {
-		__u32 n = bits > 32u * i ? bits - 32 * i : 0;
-		k->src[i] = n >= 32 ? p->src[i] : n ? p->src[i] & bpf_htonl(~0u << (32 - n)) : 0;
-	}
+	for (int i = 0; i < 4; i++)
+		k->src[i] = p->src[i] & s->mask[i];
 }
 
 /* template_find gives the server that the client's network had last, as IPVS's

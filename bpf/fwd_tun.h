@@ -152,19 +152,20 @@ __noinline int forward_tun(struct xdp_md *ctx, __u32 index, __u64 where)
 	c.ttl--;
 	if (bpf_xdp_adjust_head(ctx, (int)p->l2_len - (int)r->l2_len - (int)outer))
 		return DROP_MALFORMED;
-	void *frame = frame_at(ctx, 0, L2_MAX + sizeof(struct ipv6hdr) + GUE_LEN);
+	void *frame = frame_at(ctx, 0, L2_MAX), *ip;
 	if (!frame)
 		return DROP_MALFORMED;
 	write_l2(frame, r);
-	void *ip = frame + 14;
-	if (r->l2_len == 18)
-		ip = frame + 18;
-	else if (r->l2_len == L2_MAX)
-		ip = frame + L2_MAX;
 	if (outer_is_v4(r)) {
+		ip = frame_at(ctx, r->l2_len, sizeof(struct iphdr) + GUE_LEN);
+		if (!ip)
+			return DROP_MALFORMED;
 		write_outer4(ip, r, &c);
 		write_shim(ip + sizeof(struct iphdr), r, c.v6, c.length, c.source);
 	} else {
+		ip = frame_at(ctx, r->l2_len, sizeof(struct ipv6hdr) + GUE_LEN);
+		if (!ip)
+			return DROP_MALFORMED;
 		write_outer6(ip, r, &c);
 		write_shim(ip + sizeof(struct ipv6hdr), r, c.v6, c.length, c.source);
 	}

@@ -8,6 +8,7 @@
 
 /* How many real servers a scheduler that compares them all looks at. */
 #define MAX_COMPARED 1024
+#define COMPARED_PART 32
 
 /* The rings are made by user space: for rr every server once, for wrr each as
  * often as its weight, evenly spread. One cursor a service, under a lock, makes
@@ -85,19 +86,41 @@ __noinline __u64 sched_cost(__u32 at, __u32 schedule)
 	return (((__u64)l->active + 1) << 32) / r->weight;
 }
 
-/* sched_least gives the place of the cheapest server, or NO_REAL. */
+/* sched_part gives the cheapest of len slots from at on, or NO_REAL. It is a
+ * function of its own so that the verifier looks at 32 turns, not at 1024. */
+__noinline __u32 sched_part(__u32 at, __u32 len, __u32 schedule)
+{
+	__u64 least = NEVER;
+	__u32 best = NO_REAL;
+
+	for (__u32 i = 0; i < COMPARED_PART; i++) {
+		if (i >= len)
+			break;
+		__u64 cost = sched_cost(at + i, schedule);
+		if (cost < least) {
+			least = cost;
+			best = at + i;
+		}
+	}
+	return best;
+}
+
+/* sched_least gives the cheapest slot of a ring, or NO_REAL. */
 __noinline __u32 sched_least(__u32 base, __u32 len, __u32 schedule)
 {
 	__u64 least = NEVER;
 	__u32 best = NO_REAL;
 
-	for (__u32 i = 0; i < MAX_COMPARED; i++) {
+	for (__u32 i = 0; i < MAX_COMPARED; i += COMPARED_PART) {
 		if (i >= len)
 			break;
-		__u64 cost = sched_cost(base + i, schedule);
+		__u32 slot = sched_part(base + i, len - i, schedule);
+		if (slot == NO_REAL)
+			continue;
+		__u64 cost = sched_cost(slot, schedule);
 		if (cost < least) {
 			least = cost;
-			best = i;
+			best = slot;
 		}
 	}
 	return best;
@@ -121,7 +144,7 @@ static __always_inline __u32 sched_pick(const struct service *s, const struct pa
 	else if (s->schedule == SCHEDULE_ROTATE)
 		n = sched_next(s);
 	else
-		n = sched_least(s->ring_base, s->ring_len, s->schedule);
+		n = sched_least(s->ring_base, s->ring_len, s->schedule) - s->ring_base;
 	struct slot *slot = sched_slot(s, n);
 	return slot ? slot->real : NO_REAL;
 }

@@ -45,8 +45,9 @@ struct service {
 	__u32 ring_len;
 	__u32 persistence; /* ticks; 0: none */
 	__u32 limit;       /* new connections a second; 0: no limit */
+	__be32 mask[4];    /* persistence: the network of a client */
 	__u8 schedule;     /* enum schedule */
-	__u8 prefix;       /* persistence: bits of the client's network, of 32 or 128 */
+	__u8 prefix;       /* for reading back */
 	__u8 ipvs_flags;   /* for reading back */
 	__u8 pad;
 	__u32 persistence_seconds; /* for reading back */

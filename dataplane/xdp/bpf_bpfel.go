@@ -162,6 +162,7 @@ type bpfService struct {
 	RingLen            uint32
 	Persistence        uint32
 	Limit              uint32
+	Mask               [4]uint32
 	Schedule           uint8
 	Prefix             uint8
 	IpvsFlags          uint8

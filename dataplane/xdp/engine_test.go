@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -29,7 +30,21 @@ type bed struct {
 
 var serial int
 
+// shared is the bed of the tests that only look at packets; TestMain removes it.
+var shared *bed
+
 func newBed(t *testing.T) *bed {
+	t.Helper()
+	b := newSharedBed(t)
+	t.Cleanup(func() {
+		if err := b.remove(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+func newSharedBed(t *testing.T) *bed {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("loading BPF programs needs root; this is uid", os.Geteuid())
@@ -37,16 +52,26 @@ func newBed(t *testing.T) *bed {
 	serial++
 	b := &bed{t: t, dir: filepath.Join("/sys/fs/bpf", fmt.Sprintf("xvip-test-%d-%d", os.Getpid(), serial))}
 	b.start()
-	t.Cleanup(func() {
-		if err := b.e.Withdraw(context.Background()); err != nil {
-			t.Errorf("withdraw: %v", err)
-		}
-		b.e.Close()
-		if _, err := os.Stat(b.dir); err == nil {
-			t.Errorf("%s is left behind", b.dir)
-		}
-	})
 	return b
+}
+
+func (b *bed) remove() error {
+	err := errors.Join(b.e.Withdraw(context.Background()), b.e.Close())
+	if _, left := os.Stat(b.dir); left == nil {
+		err = errors.Join(err, fmt.Errorf("%s is left behind", b.dir))
+	}
+	return err
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shared != nil {
+		if err := shared.remove(); err != nil {
+			fmt.Fprintln(os.Stderr, "remove the shared tables:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
 }
 
 func (b *bed) start() {

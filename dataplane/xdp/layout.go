@@ -2,6 +2,7 @@ package xdp
 
 import (
 	"encoding/binary"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -78,9 +79,19 @@ func prefix(s dataplane.VirtualService) uint8 {
 	return uint8(s.Address.BitLen())
 }
 
+// networkMask gives the mask of the network of a client, as IPv6 has addresses.
+func networkMask(s dataplane.VirtualService) [4]uint32 {
+	bits := int(prefix(s))
+	if s.Address.Is4() {
+		bits += 96
+	}
+	b := [16]byte(net.CIDRMask(min(bits, 128), 128))
+	return addrWords(netip.AddrFrom16(b))
+}
+
 // mapService gives the entry of a service but for its number and ring.
 func (t *tables) mapService(s dataplane.VirtualService) bpfService {
-	v := bpfService{Schedule: uint8(disciplines[s.Scheduler].schedule), IpvsFlags: uint8(s.Flags), Prefix: prefix(s)}
+	v := bpfService{Schedule: uint8(disciplines[s.Scheduler].schedule), IpvsFlags: uint8(s.Flags), Prefix: prefix(s), Mask: networkMask(s)}
 	for flag, on := range map[bpfServiceFlags]bool{
 		bpfServiceFlagsSERVICE_ACTIVE:     s.Active,
 		bpfServiceFlagsSERVICE_STATELESS:  stateless(s),
