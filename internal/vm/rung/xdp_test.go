@@ -17,6 +17,8 @@ func TestVMPackets(t *testing.T) {
 				Machine: vm.Machine{Kernel: kernel, Modules: []string{"veth"}, Limit: 8 * time.Minute},
 				Package: "github.com/xvip-lb/xvip/dataplane/xdp",
 				Tree:    []string{"bpf"},
+				// A verifier that refuses the program needs minutes to say why, each time.
+				FailFast: true,
 			})
 		})
 	}

@@ -32,12 +32,13 @@ const (
 
 // Suite says which tests run in which machine.
 type Suite struct {
-	Machine vm.Machine // its Dir is set by Run, its Files are kept
-	Package string     // import path
-	Pattern string     // -test.run; all when empty
-	Except  string     // -test.skip; tests called TestVM… never run inside
-	Tree    []string   // files and directories that tests read, relative to the module's root; the package's testdata always is there
-	MaySkip string     // pattern of tests that may skip themselves. Others may not: a skip in a machine of our own making is a test that never runs.
+	Machine  vm.Machine // its Dir is set by Run, its Files are kept
+	Package  string     // import path
+	Pattern  string     // -test.run; all when empty
+	Except   string     // -test.skip; tests called TestVM… never run inside
+	FailFast bool       // no further tests after one that failed: where each would wait for the same thing
+	Tree     []string   // files and directories that tests read, relative to the module's root; the package's testdata always is there
+	MaySkip  string     // pattern of tests that may skip themselves. Others may not: a skip in a machine of our own making is a test that never runs.
 }
 
 // Run builds the tests of s.Package, runs them inside, and reports each as a
@@ -114,8 +115,12 @@ func (s Suite) argv() []string {
 		except += "|" + s.Except
 	}
 	limit := cmp.Or(s.Machine.Limit, vm.DefaultLimit)
-	return []string{
+	argv := []string{
 		program, "-test.v=test2json", "-test.run", s.Pattern, "-test.skip", except,
 		"-test.timeout", max(limit-spare, limit/2).String(), "-test.parallel", "2",
 	}
+	if s.FailFast {
+		argv = append(argv, "-test.failfast")
+	}
+	return argv
 }
