@@ -24,12 +24,15 @@ type sim struct {
 	queue   simQueue
 	nodes   []*simNode
 	order   int
-	quiet   bool // no more faults: what is sent arrives
+	quiet   bool          // no more faults: what is sent arrives
+	delay   time.Duration // the longest, when quiet
 	trace   []string
 	verbose bool
 
 	dualSince time.Time // zero: at most one master
 	dualMax   time.Duration
+	takeovers int
+	preempt   bool
 }
 
 type simNode struct {
@@ -61,27 +64,37 @@ func (q *simQueue) Pop() any     { e := (*q)[len(*q)-1]; *q = (*q)[:len(*q)-1]; 
 
 const (
 	simInterval = 100 * time.Millisecond
-	simDelay    = 5 * time.Millisecond // the longest, when quiet
+	simLongest  = 2 * simInterval // that a reload may bring
+	simDelay    = 5 * time.Millisecond
 	simFaults   = 20 * time.Second
 	simQuiet    = 5 * time.Second
 	simMost     = 200_000 // events: more is a storm
 )
 
 func newSim(seed uint64) *sim {
-	s := &sim{rng: rand.New(rand.NewPCG(seed, 1)), now: epoch, verbose: seed == *simSeed && seed != 0}
-	version := uint8(3)
-	for i := range 2 + s.rng.IntN(4) {
+	s := &sim{rng: rand.New(rand.NewPCG(seed, 1)), now: epoch, delay: simDelay, verbose: seed == *simSeed && seed != 0}
+	s.preempt = s.rng.IntN(4) > 0
+	count := 2 + s.rng.IntN(4)
+	if s.rng.IntN(50) == 0 {
+		count = 20
+	}
+	for i := range count {
 		priority := uint8(1 + s.rng.IntN(254))
 		if s.rng.IntN(3) == 0 {
 			priority = 100 // equal ones happen
 		}
-		cfg := Config{Name: fmt.Sprint("n", i), VRID: 51, Family: 4, Version: version, Priority: priority, AdvertInterval: simInterval,
-			DownTimerAdverts: 3, Preempt: true, LowerPrioNoAdvert: s.rng.IntN(4) == 0, HigherPrioSendAdvert: s.rng.IntN(4) == 0}
-		n := &simNode{id: i, addr: netip.AddrFrom4([4]byte{10, 99, 0, byte(1 + s.rng.IntN(40)*6 + i)}), vr: NewVirtualRouter(cfg)}
-		s.nodes = append(s.nodes, n)
+		cfg := Config{Name: fmt.Sprint("n", i), VRID: 51, Family: 4, Version: 3, Priority: priority, AdvertInterval: simInterval,
+			DownTimerAdverts: 3, Preempt: s.preempt, LowerPrioNoAdvert: s.rng.IntN(4) == 0, HigherPrioSendAdvert: s.rng.IntN(4) == 0}
+		n := s.add(cfg, netip.AddrFrom4([4]byte{10, 99, byte(s.rng.IntN(256)), byte(1 + i)}))
 		s.after(time.Duration(s.rng.Int64N(int64(time.Second))), func() { s.start(n) })
 	}
 	return s
+}
+
+func (s *sim) add(cfg Config, addr netip.Addr) *simNode {
+	n := &simNode{id: len(s.nodes), addr: addr, vr: NewVirtualRouter(cfg)}
+	s.nodes = append(s.nodes, n)
+	return n
 }
 
 func (s *sim) after(d time.Duration, do func()) {
@@ -111,6 +124,9 @@ func (s *sim) step(n *simNode, ev Event) {
 		case SendAdvert:
 			s.send(n, a.Priority)
 		case RoleChanged:
+			if a.To == Master {
+				s.takeovers++
+			}
 			s.say("%s %s: %s", n.vr.cfg.Name, a.To, a.Reason)
 		}
 	}
@@ -157,12 +173,12 @@ func (s *sim) thaw(n *simNode) {
 }
 
 func (s *sim) send(from *simNode, priority uint8) {
-	ev := Received{From: from.addr, Advert: Advert{Version: 3, VRID: 51, Priority: priority, Interval: simInterval}}
+	ev := Received{From: from.addr, Advert: Advert{Version: 3, VRID: 51, Priority: priority, Interval: from.vr.cfg.AdvertInterval}}
 	for _, to := range s.nodes {
 		if to == from || to.partition != from.partition {
 			continue
 		}
-		copies, longest := 1, simDelay
+		copies, longest := 1, s.delay
 		if !s.quiet {
 			copies = []int{0, 0, 1, 1, 1, 1, 1, 1, 2}[s.rng.IntN(9)]
 			longest = simInterval
@@ -189,7 +205,7 @@ func (s *sim) deliver(to *simNode, ev Received) {
 // fault does one evil thing.
 func (s *sim) fault() {
 	n := s.nodes[s.rng.IntN(len(s.nodes))]
-	switch s.rng.IntN(7) {
+	switch s.rng.IntN(8) {
 	case 0:
 		for _, m := range s.nodes {
 			m.partition = s.rng.IntN(2)
@@ -217,6 +233,13 @@ func (s *sim) fault() {
 		if n.alive && !s.now.Before(n.frozen) {
 			s.step(n, Shutdown{})
 			n.alive = false
+		}
+	case 7: // a reload
+		if n.alive && !s.now.Before(n.frozen) {
+			cfg := n.vr.cfg
+			cfg.AdvertInterval = []time.Duration{simInterval / 2, simInterval, simLongest}[s.rng.IntN(3)]
+			s.say("%s speaks every %v", cfg.Name, cfg.AdvertInterval)
+			s.step(n, Reconfigure{cfg})
 		}
 	}
 }
@@ -269,7 +292,7 @@ func (s *sim) play() string {
 	if s.order >= simMost {
 		return "a storm of advertisements"
 	}
-	if s.dualMax > simInterval+3*simDelay {
+	if s.dualMax > simLongest+3*simDelay {
 		return fmt.Sprintf("two masters for %v", s.dualMax)
 	}
 	for range 50 {
@@ -279,7 +302,7 @@ func (s *sim) play() string {
 		}
 	}
 	for _, n := range s.nodes {
-		if best := s.masters()[0]; n.vr.Priority() > best.vr.Priority() {
+		if best := s.masters()[0]; s.preempt && n.vr.Priority() > best.vr.Priority() {
 			return fmt.Sprintf("%s with priority %d is master, %s has %d", best.vr.cfg.Name, best.vr.Priority(), n.vr.cfg.Name, n.vr.Priority())
 		}
 	}
@@ -287,9 +310,10 @@ func (s *sim) play() string {
 }
 
 // TestS18_S19_S24_T10_Simulation plays schedules of loss, delay, duplication,
-// partitions, deaths, frozen processes and changing priorities. When the faults
-// end there are two masters for one advertisement at most, and in the end
-// exactly one: the one with the highest priority.
+// partitions, deaths, frozen processes, reloads and changing priorities, with
+// and without preemption. When the faults end there are two masters for one
+// advertisement at most, and in the end exactly one: with preemption the one
+// with the highest priority.
 func TestS18_S19_S24_T10_Simulation(t *testing.T) {
 	first, last := uint64(1), uint64(*simSeeds)
 	if *simSeed != 0 {
@@ -306,6 +330,29 @@ func TestS18_S19_S24_T10_Simulation(t *testing.T) {
 			if seed-first > 20 {
 				return
 			}
+		}
+	}
+}
+
+// TestS19_OneChangeWhenTheMasterDies: after two down intervals there is one
+// master, the one with the highest rank, and at its death one other follows,
+// once; so on to the last.
+func TestS19_OneChangeWhenTheMasterDies(t *testing.T) {
+	for _, count := range []int{3, 5, 20} {
+		s := &sim{rng: rand.New(rand.NewPCG(uint64(count), 2)), now: epoch, quiet: true, delay: simDelay / 10} // less than the skews differ
+		for i := range count {
+			s.start(s.add(Config{Name: fmt.Sprint("n", i), VRID: 51, Family: 4, Version: 3, Priority: uint8(250 - 10*i), AdvertInterval: simInterval,
+				DownTimerAdverts: 3, Preempt: true}, netip.AddrFrom4([4]byte{10, 99, 0, byte(i + 1)})))
+		}
+		for dead := range count {
+			s.run(s.now.Sub(epoch) + 8*simInterval)
+			if m := s.masters(); len(m) != 1 || m[0].id != dead || s.takeovers != dead+1 {
+				t.Fatalf("%d routers, %d dead: %d masters after %d takeovers", count, dead, len(m), s.takeovers)
+			}
+			s.nodes[dead].alive = false
+		}
+		if s.dualMax > 0 {
+			t.Errorf("%d routers: two masters for %v", count, s.dualMax)
 		}
 	}
 }
