@@ -21,8 +21,8 @@ type File struct {
 }
 
 // base are programs of every machine: modprobe is also what the kernel runs
-// when it wants a module.
-var base = []string{"modprobe", "sh"}
+// when it wants a module, the rest is what small scripts use.
+var base = []string{"modprobe", "sh", "cat", "rm", "mount", "umount", "sleep", "true"}
 
 // etc is what name lookups of C programs read.
 var etc = map[string]string{

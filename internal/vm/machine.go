@@ -26,7 +26,7 @@ import (
 type Machine struct {
 	Kernel   string        // a release of Kernels: "6.1"
 	Modules  []string      // loaded before the command, in this order; others load when the kernel asks for them
-	Programs []string      // programs of this host, by name or path, taken along with their libraries; sh and modprobe always are
+	Programs []string      // programs of this host, by name or path, taken along with their libraries; modprobe, sh, cat, rm, mount, umount, sleep and true always are
 	Files    []File        // files of the guest
 	Dir      string        // working directory of the command, made; /root when empty
 	Env      []string      // added to the command's environment, "NAME=value"
