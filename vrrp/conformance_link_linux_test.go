@@ -48,7 +48,17 @@ func rawFrames(t *testing.T, n *node, device string) (conn *packet.Conn) {
 // next gives the next frame of the router under test that pass lets through.
 func (p *tester) next(what string, pass func(f []byte) bool) []byte {
 	p.t.Helper()
-	noError(p.t, p.conn.SetReadDeadline(time.Now().Add(20*time.Second)))
+	f, err := p.read(pass)
+	if err != nil {
+		p.t.Fatalf("no %s: %v", what, err)
+	}
+	return f
+}
+
+func (p *tester) read(pass func(f []byte) bool) ([]byte, error) {
+	if err := p.conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		return nil, err
+	}
 	buf := make([]byte, 9000)
 	for {
 		n, _, err := p.conn.ReadFrom(buf)
@@ -56,10 +66,10 @@ func (p *tester) next(what string, pass func(f []byte) bool) []byte {
 			continue // told once, the socket lives
 		}
 		if err != nil {
-			p.t.Fatalf("no %s: %v", what, err)
+			return nil, err
 		}
 		if f := buf[:n]; n >= 14 && bytes.Equal(f[6:12], p.dut) && pass(f) {
-			return bytes.Clone(f)
+			return bytes.Clone(f), nil
 		}
 	}
 }

@@ -27,6 +27,7 @@ type node struct {
 	addr netip.Addr // what its advertisements come from
 	nl   *Netlink
 	set  *Set
+	log  *logBuffer
 	stop func()
 }
 
@@ -107,6 +108,7 @@ func (n *node) run(spec RouterSpec) {
 func (n *node) runAll(w Wanted) {
 	n.t.Helper()
 	log, text := testLog()
+	n.log = text
 	noError(n.t, within(n.ns, func() (err error) {
 		n.set, err = NewSet(log, func(string, Role) {})
 		return err

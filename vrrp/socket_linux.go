@@ -27,6 +27,10 @@ type Conn interface {
 // maxPacket is more than the longest advertisement: 255 addresses of IPv6.
 const maxPacket = 6144
 
+// receiveBuffer holds what arrives in a tenth of a second at 10,000 packets a
+// second, in octets as the kernel counts them.
+const receiveBuffer = 1 << 20
+
 // rawConn is a raw socket bound to one interface.
 type rawConn struct {
 	file   *os.File
@@ -72,6 +76,9 @@ func dialRaw(c *Config) (*rawConn, error) {
 	if c.Family == 6 {
 		setUp = setUp6
 	}
+	// A flood is not to push the advertisements of a master out. Without the
+	// privilege the usual size has to do.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer)
 	for _, set := range []func() error{
 		func() error { return filterVRID(fd, c, protocol) },
 		func() error { return unix.BindToDevice(fd, c.Interface) },
