@@ -7,7 +7,7 @@
 
 #define MAX_SERVICES 16384
 #define MAX_REALS 131072
-#define MAX_SLOTS (1 << 20)
+#define MAX_SLOTS (1 << 22)
 #define CONN_LOCKS 1024
 
 #define PINNED(name, kind, n, k, v)                    \

@@ -7,7 +7,16 @@
 
 #define SWEEP_BUCKETS 256
 
-/* sweep_bucket frees what has idled too long. */
+/* is_orphan says that the server of an entry has left. */
+static __always_inline int is_orphan(__u32 word)
+{
+	__u32 index = word_tag(word) & INDEX_MASK;
+	struct real *r = bpf_map_lookup_elem(&reals, &index);
+
+	return !r || !(r->flags & REAL_USED) || r->tag != word_tag(word);
+}
+
+/* sweep_bucket frees what has idled too long, and what has no server any more. */
 __noinline int sweep_bucket(__u32 index, __u32 now)
 {
 	struct conn_bucket *b = bpf_map_lookup_elem(&conns, &index);
@@ -18,13 +27,12 @@ __noinline int sweep_bucket(__u32 index, __u32 now)
 #pragma unroll
 	for (int i = 0; i < CONN_WAYS; i++) {
 		struct conn *c = &b->way[i];
-		__u32 word = 0, gone = 0;
+		__u32 word = c->word, gone = 0, orphan = is_orphan(word);
 
-		if (!c->sig || !conn_expired(c->word, c->seen, now))
+		if (!c->sig || !(orphan || conn_expired(word, c->seen, now)))
 			continue;
 		bpf_spin_lock(&l->lock);
-		if (c->sig && conn_expired(c->word, c->seen, now)) {
-			word = c->word;
+		if (c->sig && c->word == word && (orphan || conn_expired(word, c->seen, now))) {
 			c->sig = 0;
 			gone = 1;
 		}

@@ -26,6 +26,7 @@ type bed struct {
 	e          *Engine
 	dir        string
 	interfaces []string // of the next start
+	conns      int
 }
 
 var serial int
@@ -35,7 +36,13 @@ var shared *bed
 
 func newBed(t *testing.T) *bed {
 	t.Helper()
-	b := newSharedBed(t)
+	return newSmallBed(t, 1<<16)
+}
+
+// newSmallBed is a bed with so many connections.
+func newSmallBed(t *testing.T, conns int) *bed {
+	t.Helper()
+	b := makeBed(t, conns)
 	t.Cleanup(func() {
 		if err := b.remove(); err != nil {
 			t.Error(err)
@@ -44,13 +51,13 @@ func newBed(t *testing.T) *bed {
 	return b
 }
 
-func newSharedBed(t *testing.T) *bed {
+func makeBed(t *testing.T, conns int) *bed {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("loading BPF programs needs root; this is uid", os.Geteuid())
 	}
 	serial++
-	b := &bed{t: t, dir: filepath.Join("/sys/fs/bpf", fmt.Sprintf("xvip-test-%d-%d", os.Getpid(), serial))}
+	b := &bed{t: t, conns: conns, dir: filepath.Join("/sys/fs/bpf", fmt.Sprintf("xvip-test-%d-%d", os.Getpid(), serial))}
 	b.start()
 	return b
 }
@@ -76,7 +83,7 @@ func TestMain(m *testing.M) {
 
 func (b *bed) start() {
 	b.t.Helper()
-	e, err := New(context.Background(), Options{PinDir: b.dir, Interfaces: b.interfaces, ConnTableSize: 4096, Log: slog.New(slog.DiscardHandler)})
+	e, err := New(context.Background(), Options{PinDir: b.dir, Interfaces: b.interfaces, ConnTableSize: b.conns, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -404,7 +411,7 @@ func TestARestartAdoptsServicesAndConnections(t *testing.T) {
 }
 
 func TestASYNFloodPushesNoEstablishedFlowOut(t *testing.T) {
-	b := newBed(t)
+	b := newSmallBed(t, 4096)
 	b.apply(web("rr", 1, 1))
 	held := map[uint16]string{}
 	for sport := uint16(1); sport <= 200; sport++ {

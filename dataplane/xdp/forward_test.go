@@ -127,11 +127,14 @@ func TestForwardingMatrix(t *testing.T) {
 func matrixBed(t *testing.T) *bed {
 	t.Helper()
 	if shared == nil {
-		shared = newSharedBed(t)
+		shared = makeBed(t, 1<<16)
 	}
 	b := *shared
 	b.t = t
 	b.apply() // nothing of the case before
+	if err := b.e.sweeper.all(); err != nil {
+		t.Fatal(err)
+	}
 	return &b
 }
 

@@ -213,3 +213,5 @@ func describeL4(src, dst netip.Addr, proto byte, l4 []byte) []string {
 
 // gueTestPort marks GUE in what the tests describe.
 const gueTestPort = 6080
+
+func netip4(s string) netip.Addr { return netip.MustParseAddr(s) }
