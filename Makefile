@@ -30,6 +30,7 @@ demo: build
 
 bench: build
 	./bin/xvip bench $(BENCHFLAGS)
+	./bin/xvip bench config
 
 generate:
 	$(GO) generate ./...

@@ -41,6 +41,8 @@ type binder struct {
 	cfg      *Config
 	sections map[string]*section
 	blocks   []openBlock
+	calls    []*call // by depth of blocks
+	follow   []*row  // by number of a row or section: the row that came next
 	// recover is set for the second look at a file whose braces do not match:
 	// a keyword that belongs to an enclosing block closes the inner ones.
 	recover bool
@@ -65,6 +67,7 @@ type binder struct {
 	checkerRows  map[string]checkerRows
 	slabRS       []RealServer // real servers and checkers are made many at a time
 	slabChecker  []Checker
+	slabList     []*Checker
 	hosts        map[*Checker][]*smtpHost
 	sorryMethods map[*VirtualServer]LVSMethod
 	seen         bool // a keyword of the table was met
@@ -96,7 +99,8 @@ func (b *binder) fail(c *call, format string, args ...any) {
 // section reads the inside of a block up to its closing brace, or the whole
 // input for the top level.
 func (b *binder) section(sec *section, obj any) {
-	c := &call{st: &b.lex.st, obj: obj} // one for all statements of the block
+	c := b.callAt(len(b.blocks)) // one for all statements of the block
+	*c = call{st: &b.lex.st, obj: obj}
 	for {
 		switch b.lex.next() {
 		case tokEOF:
@@ -124,10 +128,34 @@ func (b *binder) section(sec *section, obj any) {
 	}
 }
 
+// callAt gives the call of a depth of blocks, which is used again for every
+// block of that depth.
+func (b *binder) callAt(depth int) *call {
+	for len(b.calls) <= depth {
+		b.calls = append(b.calls, &call{})
+	}
+	return b.calls[depth]
+}
+
+// rowOf finds the row of a keyword. Files repeat themselves: what followed
+// the keyword before it the last time is tried first.
+func (b *binder) rowOf(sec *section, before *row, word string) *row {
+	at := sec.num
+	if before != nil {
+		at = before.num
+	}
+	if r := b.follow[at]; r != nil && r.word == word {
+		return r
+	}
+	r := sec.rows[word]
+	b.follow[at] = r
+	return r
+}
+
 // statement handles one keyword.
 func (b *binder) statement(sec *section, c *call) {
 	st := &b.lex.st
-	r := sec.rows[st.keyword()]
+	r := b.rowOf(sec, c.row, st.keyword())
 	last := b.last
 	b.last = Pos{}
 	if r == nil {
@@ -190,6 +218,9 @@ func (r *row) usage() string { return strings.TrimSpace(r.word + " " + r.args.sy
 // standing warns of keywords that are deprecated or not carried out.
 func (b *binder) standing(c *call) {
 	r := c.row
+	if r.old == "" && r.status == works {
+		return
+	}
 	d := Diagnostic{Pos: c.st.pos(), Keyword: r.word, IncludedFrom: chain(c.st.from()), Severity: Warning}
 	if r.old != "" {
 		d.Message = "the keyword is deprecated; use " + r.old

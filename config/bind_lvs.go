@@ -76,6 +76,9 @@ func (b *binder) openRealServer(c *call) any {
 	rs := take(&b.slabRS)
 	rs.Pos, rs.Address, rs.Port, rs.Weight, rs.Retry = c.st.pos(), a, port, -1, -1
 	rs.DelayBeforeRetry, rs.Warmup, rs.ConnectTimeout, rs.DelayLoop = unsetTime, unsetTime, unsetTime, unsetTime
+	if vs.RealServers == nil {
+		vs.RealServers = make([]*RealServer, 0, 4)
+	}
 	vs.RealServers = append(vs.RealServers, rs)
 	return rs
 }
@@ -109,6 +112,12 @@ func (b *binder) openChecker(c *call) any {
 		k.UDP = &UDPOptions{MaxReplyLength: 255}
 	case FileCheck:
 		k.File = &Track{Pos: k.Pos}
+	}
+	if rs.Checkers == nil { // most have one
+		if len(b.slabList) == 0 {
+			b.slabList = make([]*Checker, 512)
+		}
+		rs.Checkers, b.slabList = b.slabList[:0:1], b.slabList[1:]
 	}
 	rs.Checkers = append(rs.Checkers, k)
 	return k

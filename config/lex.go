@@ -72,6 +72,9 @@ func (x *lexer) next() tokenKind {
 		}
 		x.i = 0
 		x.pos, x.from = x.cur.pos, x.cur.from
+		if x.cur.has&(hasQuote|hasExpansion) == 0 { // an expansion may bring a quote
+			continue
+		}
 		if q := unmatchedQuote(x.cur.text); q >= 0 {
 			x.pre.warn(&x.cur, q, "", `the quote (") is not closed on this line; the line is ignored`)
 			x.i = len(x.cur.text)

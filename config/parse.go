@@ -45,6 +45,7 @@ func parseOnce(fsys fs.FS, name string, opt Options, sections map[string]*sectio
 		used: map[*Script]int{}, groups: map[string]*VirtualServerGroup{}, names: map[string]bool{}, checkerRows: rowsOfCheckers(sections),
 		hosts: map[*Checker][]*smtpHost{}, sorryMethods: map[*VirtualServer]LVSMethod{},
 	}
+	b.follow = make([]*row, len(sections)+rowCount(sections))
 	if suspect == nil {
 		b.suspect = map[Pos]bool{}
 	}

@@ -106,7 +106,11 @@ func (p *preprocessor) raw(l *line) bool {
 // next fills in the next logical line; it is never empty.
 func (p *preprocessor) next(l *line) bool {
 	for p.raw(l) {
-		has := classify(l.text)
+		has := l.has
+		if has == 0 {
+			_, has = classify(l.text)
+		}
+		l.has = has &^ hasComment
 		if has&hasNUL != 0 {
 			p.warn(l, strings.IndexByte(l.text, 0), "", "the line holds a NUL byte and is ignored")
 			continue
@@ -135,16 +139,21 @@ const (
 	hasBackslash
 	hasComment
 	hasExpansion
+	hasQuote
+	lineEnd
+	looked // the line was looked at
 )
 
-var byteClass = [256]uint8{0: hasNUL, '\\': hasBackslash, '#': hasComment, '!': hasComment, '$': hasExpansion, '@': hasExpansion, '~': hasExpansion}
+var byteClass = [256]uint8{0: hasNUL, '\\': hasBackslash, '#': hasComment, '!': hasComment, '$': hasExpansion, '@': hasExpansion, '~': hasExpansion, '"': hasQuote, '\n': lineEnd}
 
-func classify(s string) uint8 {
-	var has uint8
+// classify tells where the first line of s ends and what it holds.
+func classify(s string) (end int, has uint8) {
 	for i := range len(s) {
-		has |= byteClass[s[i]]
+		if has |= byteClass[s[i]]; has&lineEnd != 0 {
+			return i, has&^lineEnd | looked
+		}
 	}
-	return has
+	return len(s), has | looked
 }
 
 // strip takes the comment and the white space around the text away. Only

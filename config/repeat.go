@@ -20,6 +20,7 @@ func (s *loopSource) next(l *line) bool {
 		return false
 	}
 	*l = s.body
+	l.has = 0
 	return true
 }
 

@@ -32,6 +32,7 @@ type line struct {
 	pos  Pos // of text[0]
 	cols []int32
 	from *frame
+	has  uint8 // what the text holds, as classify gives it; 0: not looked at
 }
 
 // at gives the place of byte i of the text.
@@ -109,13 +110,14 @@ func (f *fileSource) next(l *line) bool {
 		return false
 	}
 	text := f.rest
-	if i := strings.IndexByte(text, '\n'); i >= 0 {
-		text, f.rest = text[:i], text[i+1:]
+	n, has := classify(text)
+	if n < len(text) {
+		f.rest = text[n+1:]
 	} else {
 		f.rest = ""
 	}
 	f.n++
-	l.text, l.cols, l.from = strings.TrimSuffix(text, "\r"), nil, f.from
+	l.text, l.cols, l.from, l.has = strings.TrimSuffix(text[:n], "\r"), nil, f.from, has
 	l.pos.File, l.pos.Line, l.pos.Col = f.name, f.n, 1
 	return true
 }
@@ -135,7 +137,7 @@ func (b *bodySource) next(l *line) bool {
 	}
 	*l = b.lines[0]
 	b.lines = b.lines[1:]
-	l.from = b.from
+	l.from, l.has = b.from, 0
 	return true
 }
 

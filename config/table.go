@@ -149,6 +149,7 @@ type row struct {
 	since  string // first release of keepalived, when later than 2.2
 
 	idx   int
+	num   int      // among all rows
 	field []int    // index path of to
 	sub   *section // of a block
 }
@@ -163,6 +164,7 @@ func (r *row) path() string {
 // section is one kind of block: its rows and the Go type they fill.
 type section struct {
 	path  string
+	num   int // after those of all rows
 	typ   reflect.Type
 	rows  map[string]*row
 	order []*row
@@ -233,7 +235,7 @@ func buildSections() map[string]*section {
 		r := &rows[i]
 		s := sections[r.in]
 		if s == nil {
-			s = &section{path: r.in, typ: sectionType(r.in), rows: map[string]*row{}}
+			s = &section{path: r.in, typ: sectionType(r.in), rows: map[string]*row{}, num: len(rows) + len(sections)}
 			s.many = r.in == "virtual_server" || r.in == "virtual_server.real_server" || s.typ == reflect.TypeFor[Checker]()
 			if s.typ == nil {
 				panic("config: block " + r.in + " has no type")
@@ -243,7 +245,7 @@ func buildSections() map[string]*section {
 		if s.rows[r.word] != nil {
 			panic("config: keyword " + r.path() + " is in the table twice")
 		}
-		r.idx = len(s.order)
+		r.idx, r.num = len(s.order), i
 		r.field = fieldPath(s.typ, r)
 		s.rows[r.word] = r
 		s.order = append(s.order, r)
@@ -276,4 +278,12 @@ func fieldPath(t reflect.Type, r *row) []int {
 // itemsOf is a list block with arguments of its own.
 func itemsOf(args, syntax string, open func(*binder, *call) any, fn handler) argSpec {
 	return argSpec{kind: kindItems, syntax: args + " { " + syntax + " }", open: open, fn: fn}
+}
+
+func rowCount(sections map[string]*section) int {
+	n := 0
+	for _, s := range sections {
+		n += len(s.order)
+	}
+	return n
 }

@@ -124,7 +124,7 @@ virtual_server 192.0.2.2 80 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"192.0.2.1:80/tcp: xdp\n", "192.0.2.2:80/tcp: ipvs (xdp: scheduler lblc is not carried"} {
+	for _, want := range []string{"192.0.2.1:80/tcp: xdp\n", "192.0.2.2:80/tcp: ipvs (xdp: scheduler lblc needs IPVS"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("output lacks %q:\n%s", want, out)
 		}

@@ -120,9 +120,20 @@ func refused(ds []config.Diagnostic) error {
 	return fmt.Errorf("the configuration has %s; nothing was started", plural(errs, "error"))
 }
 
+// readOnce has a process that reads one large file and ends collect garbage
+// late: what it has at the end is mostly the configuration itself.
+func readOnce(file string) {
+	const large, late = 4 << 20, 512 << 20
+	if st, err := os.Stat(file); err == nil && st.Size() > large {
+		debug.SetGCPercent(4000)
+		debug.SetMemoryLimit(late)
+	}
+}
+
 // testConfig is -t: all problems, exit 0 when a daemon would run. With
 // --strict, 5 tells warnings and 6 a script security notice, as keepalived.
 func testConfig(opt *options.Options) error {
+	readOnce(opt.File)
 	cfg, ds := daemon.Load(opt)
 	if opt.Test == options.TestStderr {
 		if err := writeProblems(os.Stderr, ds, opt.JSONErrors); err != nil {
