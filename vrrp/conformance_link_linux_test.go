@@ -346,6 +346,15 @@ func TestA01_A04_ABackupIsSilentAboutTheAddress(t *testing.T) {
 	if !bytes.Equal(f[28:32], self.AsSlice()) {
 		t.Errorf("A01: the backup answers for the virtual address: %x", f)
 	}
+	for _, to := range []netip.Addr{vip4, self} { // echo requests to the backup's MAC
+		icmp := []byte{8, 0, 0, 0, 0, 1, 0, 1}
+		binary.BigEndian.PutUint16(icmp[2:], finish(addSum(0, icmp)))
+		p.send(Outgoing{Src: high, Dst: to, Header: ipv4Header(high, to, 64, unix.IPPROTO_ICMP, 1, len(icmp)), Payload: icmp}, 0)
+	}
+	f = p.next("echo reply", func(f []byte) bool { return len(f) > 34 && f[12] == 8 && f[13] == 0 && f[23] == unix.IPPROTO_ICMP })
+	if !bytes.Equal(f[26:30], self.AsSlice()) {
+		t.Errorf("A03: the backup accepts packets to the virtual address: %x", f)
+	}
 }
 
 // Two families and two interfaces have one VRID: four virtual routers that know

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -214,6 +215,7 @@ func variants() []variant {
 		{"v3 unicast", wireConfig(3, 4, both(fast, uni4)), "version 3\nadvert_int 0.2\nUNICAST"},
 		{"v3 IPv6", wireConfig(3, 6, fast), "version 3\nadvert_int 0.2"},
 		{"v3 IPv6 unicast", wireConfig(3, 6, both(fast, func(c *Config) { c.Peers = []Peer{{Addr: self6}, {Addr: peer6}} })), "version 3\nadvert_int 0.2\nUNICAST"},
+		{"v3 VMAC", wireConfig(3, 4, fast), "version 3\nadvert_int 0.2\nuse_vmac"},
 		{"v3 hmac", wireConfig(3, 4, both(fast, func(c *Config) { c.HMAC = testHMAC() })), ""},
 		{"v3 IPv6 hmac", wireConfig(3, 6, both(fast, func(c *Config) { c.HMAC = testHMAC() })), ""},
 	}
@@ -247,12 +249,13 @@ func (v variant) conf(priority uint8, own, peer netip.Addr) string {
 }
 
 // TestX01_X04_Elections has each variant elect between two of ours, and with
-// Debian's keepalived both ways round: election, clean stop, return.
+// Debian's keepalived both ways round: election, cut-off and its end, clean
+// stop, return with preemption and without.
 func TestX01_X04_Elections(t *testing.T) {
 	for _, v := range variants() {
 		for _, pair := range [][2]string{{"xvip", "xvip"}, {"xvip", "keepalived"}, {"keepalived", "xvip"}} {
-			if v.words == "" && pair[0] != pair[1] {
-				continue // Debian's keepalived is older than auth_hmac
+			if !v.between(pair) {
+				continue
 			}
 			t.Run(v.name+"/"+pair[0]+" before "+pair[1], func(t *testing.T) {
 				t.Parallel()
@@ -262,39 +265,139 @@ func TestX01_X04_Elections(t *testing.T) {
 	}
 }
 
+// between tells whether a pair can speak that way.
+func (v variant) between(pair [2]string) bool {
+	if pair[0] == pair[1] {
+		return !strings.Contains(v.words, "use_vmac") // keepalived's own
+	}
+	return v.words != "" // Debian's keepalived is older than auth_hmac
+}
+
+// match is two nodes of which the first has the higher priority.
+type match struct {
+	t    *testing.T
+	v    variant
+	pair [2]string
+	a, b *node
+	vip  netip.Addr
+}
+
+// start starts one side; it preempts unless told otherwise.
+func (m *match) start(n *node, preempt bool) {
+	m.t.Helper()
+	kind, priority, peer := m.pair[0], uint8(150), m.b
+	if n == m.b {
+		kind, priority, peer = m.pair[1], 100, m.a
+	}
+	if kind == "keepalived" {
+		conf := m.v.conf(priority, n.addr, peer.addr)
+		if !preempt {
+			conf = strings.Replace(conf, "interface eth0\n", "interface eth0\nnopreempt\n", 1)
+		}
+		n.keepalived(conf)
+		return
+	}
+	spec := m.v.spec(priority, n.addr, peer.addr)
+	spec.Config.Preempt = preempt
+	n.run(spec)
+}
+
+func (m *match) settled(what string, master, backup *node) {
+	m.t.Helper()
+	eventually(m.t, what+": exactly the right one owns the address", func() bool { return master.owns(m.vip) && !backup.owns(m.vip) })
+}
+
+// adverts counts what has gone from b to a, as the side of ours tells.
+func (m *match) adverts() uint64 {
+	if m.pair[1] == "xvip" {
+		return m.b.status().AdvertsSent
+	}
+	return m.a.status().AdvertsReceived
+}
+
 func elect(t *testing.T, v variant, pair [2]string) {
 	a, b := twoNodes(t)
 	a.addr, b.addr = self, high
 	if v.config.Family == 6 {
 		a.addr, b.addr = self6, peer6
 	}
-	start := func(n, peer *node, kind string, priority uint8) {
-		if kind == "xvip" {
-			n.run(v.spec(priority, n.addr, peer.addr))
-		} else {
-			n.keepalived(v.conf(priority, n.addr, peer.addr))
-		}
-	}
-	vip := v.config.Addresses[0]
-	settled := func(master, backup *node) {
-		t.Helper()
-		eventually(t, "exactly the right one owns the address", func() bool { return master.owns(vip) && !backup.owns(vip) })
-	}
-	start(a, b, pair[0], 150)
-	start(b, a, pair[1], 100)
-	settled(a, b)
-	a.stop()
-	settled(b, a)
-	start(a, b, pair[0], 150)
-	settled(a, b)
+	m := &match{t, v, pair, a, b, v.config.Addresses[0]}
+	m.start(a, true)
+	m.start(b, true)
+	m.settled("election", a, b)
 	for _, n := range []*node{a, b} {
+		n.cut(true)
+	}
+	eventually(t, "cut off: both own the address", func() bool { return a.owns(m.vip) && b.owns(m.vip) })
+	for _, n := range []*node{a, b} {
+		n.cut(false)
+	}
+	m.settled("healed", a, b)
+	a.stop()
+	m.settled("clean stop", b, a)
+	m.start(a, true)
+	m.settled("return", a, b)
+	m.noneRefused()
+	if v.config.AdvertInterval >= 100*time.Millisecond { // or a machine that is slow for a moment is silence
+		a.stop()
+		m.settled("second stop", b, a)
+		m.returnWithoutPreemption()
+	}
+}
+
+// returnWithoutPreemption: the better one comes back and lets the other be,
+// until that one stops.
+func (m *match) returnWithoutPreemption() {
+	m.t.Helper()
+	for range 3 { // a pause of the machine looks like silence: once more
+		m.start(m.a, false)
+		before, ousted := m.adverts(), false
+		if m.pair[1] == "keepalived" {
+			before = 0 // a counts from its start
+		}
+		eventually(m.t, "five advertisements of the other", func() bool {
+			ousted = m.a.owns(m.vip)
+			return ousted || m.adverts() >= before+5
+		})
+		if !ousted {
+			m.b.stop()
+			m.settled("stop of the other", m.a, m.b)
+			return
+		}
+		m.a.stop()
+		m.settled("the other is master again", m.b, m.a)
+	}
+	m.t.Error("who must not preempt takes over from a master that speaks")
+}
+
+// noneRefused: neither side of ours has refused anything. After a cut the
+// numbers of AH are behind those of the other half, once.
+func (m *match) noneRefused() {
+	m.t.Helper()
+	for _, n := range []*node{m.a, m.b} {
 		if n.set == nil {
 			continue
 		}
-		for why, count := range n.set.Status()[0].AdvertsRefused {
-			if count > 0 {
-				t.Errorf("%d refused: %s", count, why)
+		for why, count := range n.status().AdvertsRefused {
+			if count > 0 && (why != RefusedReplay || m.v.config.AuthType != AuthAH) {
+				m.t.Errorf("%d refused: %s", count, why)
 			}
 		}
 	}
+}
+
+// cut drops all that arrives at a node, or ends that.
+func (n *node) cut(on bool) {
+	n.t.Helper()
+	rules := "table inet cut { chain in { type filter hook input priority -300; policy drop; }; }"
+	if !on {
+		rules = "delete table inet cut"
+	}
+	path, err := exec.LookPath("nft")
+	if err != nil {
+		n.t.Skip("nft is not installed")
+	}
+	cmd := exec.Command(path, "-f", "-")
+	cmd.Stdin = strings.NewReader(rules)
+	noError(n.t, within(n.ns, cmd.Run))
 }
