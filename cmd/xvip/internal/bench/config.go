@@ -78,7 +78,7 @@ func writeConfig(name string, opt ConfigOptions) (int64, error) {
 	for i := range opt.Services {
 		fmt.Fprintf(w, "virtual_server 10.%d.%d.%d 80 {\n    delay_loop 6\n    lvs_sched wrr\n    lvs_method DR\n    protocol TCP\n", 1+i>>16, i>>8&255, i&255)
 		for j := range opt.Servers {
-			fmt.Fprintf(w, "    real_server 192.168.%d.%d 80 {\n        weight %d\n        TCP_CHECK {\n            connect_timeout 3\n            retry 2\n        }\n    }\n", i%250, j%250+1, j%100+1)
+			fmt.Fprintf(w, "    real_server 172.%d.%d.%d 80 {\n        weight %d\n        TCP_CHECK {\n            connect_timeout 3\n            retry 2\n        }\n    }\n", 16+i%16, j>>8&255, j&255, j%100+1)
 		}
 		fmt.Fprintln(w, "}")
 	}
