@@ -38,6 +38,7 @@ func parse(ctx context.Context, pkg string, output []byte) (*result, error) {
 
 func collect(events []byte) (*result, error) {
 	root := &result{}
+	all := map[string]*result{"": root}
 	lines := bufio.NewScanner(bytes.NewReader(events))
 	lines.Buffer(nil, 1<<22)
 	for lines.Scan() {
@@ -45,8 +46,13 @@ func collect(events []byte) (*result, error) {
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			return nil, fmt.Errorf("read test output: line %q: %w", lines.Text(), err)
 		}
-		r := root.at(e.Test)
-		switch e.Action {
+		if all[e.Test] == nil {
+			above := parent(all, e.Test)
+			r := &result{name: strings.TrimPrefix(e.Test[len(above):], "/")}
+			all[e.Test] = r
+			all[above].below = append(all[above].below, r)
+		}
+		switch r := all[e.Test]; e.Action {
 		case "output":
 			r.output.WriteString(e.Output)
 		case "pass", "fail", "skip":
@@ -56,26 +62,15 @@ func collect(events []byte) (*result, error) {
 	return root, lines.Err()
 }
 
-// at finds or makes the result of a test by its whole name.
-func (r *result) at(name string) *result {
-	if name == "" {
-		return r
-	}
-	for _, part := range strings.Split(name, "/") {
-		r = r.child(part)
-	}
-	return r
-}
-
-func (r *result) child(name string) *result {
-	for _, c := range r.below {
-		if c.name == name {
-			return c
+// parent gives the name of the test above: the longest that is known, since a
+// subtest's own name may have slashes in it.
+func parent(known map[string]*result, name string) string {
+	for {
+		name = name[:max(0, strings.LastIndexByte(name, '/'))]
+		if known[name] != nil {
+			return name
 		}
 	}
-	c := &result{name: name}
-	r.below = append(r.below, c)
-	return c
 }
 
 // report makes the results below r subtests of t. mayNotSkip is asked with the

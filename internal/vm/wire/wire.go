@@ -5,6 +5,7 @@ package wire
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -89,9 +90,9 @@ func read(in *bufio.Reader) (Frame, error) {
 	if n > maxLen {
 		return Frame{}, fmt.Errorf("read frame of kind %q: %d bytes are more than %d", kind, n, maxLen)
 	}
-	data := make([]byte, n)
-	if _, err := io.ReadFull(in, data); err != nil {
+	var data bytes.Buffer // grows with what is there: n may be noise
+	if _, err := io.CopyN(&data, in, int64(n)); err != nil {
 		return Frame{}, io.ErrUnexpectedEOF
 	}
-	return Frame{kind, data}, nil
+	return Frame{kind, data.Bytes()}, nil
 }
