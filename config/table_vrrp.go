@@ -210,7 +210,7 @@ var tableVrrp = []row{
 	{in: "vrrp_script", word: "rise", args: num(1, 2147483647), to: "Rise", def: "1", status: works,
 		doc: "Successes to come up"},
 	{in: "vrrp_script", word: "script", lax: true, args: plainScript(), to: "Script", def: "required", status: works,
-		doc: "Command; run without a shell, split by quotes"},
+		doc: "Command; split by quotes and run without a shell, unless it has the word && or ||"},
 	{in: "vrrp_script", word: "timeout", args: secs(0.001, 4294), to: "Timeout", def: "interval", status: works,
 		doc: "Kill and count as failure after this"},
 	{in: "vrrp_script", word: "user", args: custom("USER [[:]GROUP]", 1, (*binder).user), to: "Script", def: "script_user", status: works,

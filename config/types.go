@@ -72,8 +72,9 @@ type XVIP struct {
 	LogLevel      string        // "debug", "info", "warn" or "error"
 }
 
-// Script is a command that runs without a shell. The words are those that
-// keepalived's tokeniser gives; Argv[0] is the program as written.
+// Script is a command that runs without a shell: /bin/sh is its program only
+// when the text had the word && or ||. The words are those that keepalived's
+// tokeniser gives; Argv[0] is the program as written.
 type Script struct {
 	Pos    Pos
 	Argv   []string
