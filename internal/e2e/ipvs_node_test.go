@@ -118,9 +118,15 @@ func (n *node) ipvsadm(args ...string) {
 // rough is what the kernel itself shows of a node's rules, in no order: enough
 // to see that nothing changed, and much cheaper than a program.
 func (n *node) rough() (string, error) {
-	var b []byte
-	err := n.host.Do(func() (err error) {
-		b, err = os.ReadFile("/proc/thread-self/net/ip_vs")
+	b := make([]byte, 1<<16) // read at once: in pieces, the kernel loses lines in between
+	err := n.host.Do(func() error {
+		f, err := os.Open("/proc/thread-self/net/ip_vs")
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		k, err := f.Read(b)
+		b = b[:k]
 		return err
 	})
 	lines := strings.Split(string(b), "\n")
@@ -169,7 +175,13 @@ type farm struct {
 	t     *testing.T
 	hosts []*lab.Host
 	addrs []string
-	up    map[string][]net.Listener
+	up    map[string][]listener
+}
+
+// listener accepts until it is closed; ended says that its port is free again.
+type listener struct {
+	net.Listener
+	ended chan struct{}
 }
 
 var (
@@ -199,7 +211,7 @@ func farmHost(t *testing.T, l *lab.Lab, name, addr string) *lab.Host {
 // newFarm starts the real servers of the texts.
 func newFarm(t *testing.T, texts []string, hosts ...*lab.Host) *farm {
 	t.Helper()
-	f := &farm{t: t, hosts: hosts, up: map[string][]net.Listener{}}
+	f := &farm{t: t, hosts: hosts, up: map[string][]listener{}}
 	for _, text := range texts {
 		for _, m := range realServer.FindAllStringSubmatch(text, -1) {
 			port := m[2]
@@ -229,13 +241,15 @@ func (f *farm) rise(addr string) {
 		if err != nil {
 			f.t.Fatalf("real server %s on %s: %v", addr, h.Name(), err)
 		}
-		f.up[addr] = append(f.up[addr], l)
-		go accept(l)
+		in := listener{l, make(chan struct{})}
+		f.up[addr] = append(f.up[addr], in)
+		go in.accept()
 	}
 }
 
 // accept takes connections and ends them at once, as a checker needs.
-func accept(l net.Listener) {
+func (l listener) accept() {
+	defer close(l.ended)
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -248,6 +262,7 @@ func accept(l net.Listener) {
 func (f *farm) die(addr string) {
 	for _, l := range f.up[addr] {
 		l.Close()
+		<-l.ended
 	}
 	delete(f.up, addr)
 }
