@@ -116,7 +116,7 @@ func conformanceOfStates() []conformanceCheck {
 		pass("X02", "keepalived, version 2 with PASS and AH", "TestX01_X04_Elections"),
 		pass("X03", "keepalived, version 3 over IPv4", "TestX01_X04_Elections"),
 		pass("X04", "keepalived, version 3 over IPv6", "TestX01_X04_Elections"),
-		missing("X05", "FRR, version 2, 3, and 3 over IPv6", "its test is not written yet"),
+		pass("X05", "FRR, version 2, 3, and 3 over IPv6", "TestX05_FRR"),
 		pass("X06", "mixed versions: told once, no crash", "TestX06_R03_AnotherVersionIsToldOnce"),
 		differ("X07", "one virtual router in two versions at once", "not offered: RFC 9568 section 8.4 leaves it open, and keepalived and FRR have none"),
 		pass("X08", "tcpdump finds nothing wrong", "TestX08_TcpdumpReadsOurAdvertisements"),

@@ -29,6 +29,7 @@ type node struct {
 	nl   *Netlink
 	set  *Set
 	log  *logBuffer
+	has  func(vip netip.Addr) bool // nil: by the addresses of all interfaces
 	stop func()
 }
 
@@ -180,6 +181,9 @@ func (n *node) start(t *testing.T, output, name string, args ...string) (stop fu
 
 // owns tells whether a node carries the virtual address.
 func (n *node) owns(vip netip.Addr) bool {
+	if n.has != nil {
+		return n.has(vip)
+	}
 	all, err := n.nl.addrs()
 	noError(n.t, err)
 	return slices.ContainsFunc(all, func(a netlink.Addr) bool { return a.IP.Equal(vip.AsSlice()) })
@@ -289,7 +293,11 @@ func (m *match) start(n *node, preempt bool) {
 	if n == m.b {
 		kind, priority, peer = m.pair[1], 100, m.a
 	}
-	if kind == "keepalived" {
+	switch kind {
+	case "frr":
+		n.frr(m.v, int(priority))
+		return
+	case "keepalived":
 		conf := m.v.conf(priority, n.addr, peer.addr)
 		if !preempt {
 			conf = strings.Replace(conf, "interface eth0\n", "interface eth0\nnopreempt\n", 1)
@@ -315,24 +323,36 @@ func (m *match) adverts() uint64 {
 	return m.a.status().AdvertsReceived
 }
 
-func elect(t *testing.T, v variant, pair [2]string) {
+func newMatch(t *testing.T, v variant, pair [2]string) *match {
+	t.Helper()
 	a, b := twoNodes(t)
 	a.addr, b.addr = self, high
 	if v.config.Family == 6 {
 		a.addr, b.addr = self6, peer6
 	}
-	m := &match{t, v, pair, a, b, v.config.Addresses[0]}
+	return &match{t, v, pair, a, b, v.config.Addresses[0]}
+}
+
+// cutAndHeal parts the two until both are masters.
+func (m *match) cutAndHeal() {
+	m.t.Helper()
+	for _, n := range []*node{m.a, m.b} {
+		n.cut(true)
+	}
+	eventually(m.t, "cut off: both own the address", func() bool { return m.a.owns(m.vip) && m.b.owns(m.vip) })
+	for _, n := range []*node{m.a, m.b} {
+		n.cut(false)
+	}
+	m.settled("healed", m.a, m.b)
+}
+
+func elect(t *testing.T, v variant, pair [2]string) {
+	m := newMatch(t, v, pair)
+	a, b := m.a, m.b
 	m.start(a, true)
 	m.start(b, true)
 	m.settled("election", a, b)
-	for _, n := range []*node{a, b} {
-		n.cut(true)
-	}
-	eventually(t, "cut off: both own the address", func() bool { return a.owns(m.vip) && b.owns(m.vip) })
-	for _, n := range []*node{a, b} {
-		n.cut(false)
-	}
-	m.settled("healed", a, b)
+	m.cutAndHeal()
 	a.stop()
 	m.settled("clean stop", b, a)
 	m.start(a, true)
