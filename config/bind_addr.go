@@ -72,6 +72,7 @@ func (b *binder) addressOption(c *call, a *VirtualIPAddress, w []word, static bo
 	case "dev":
 		if ok = b.interfaceName(c, val); ok {
 			a.Dev = strings.Clone(val.text)
+			b.note(a.Pos, "dev", c.st.at(val))
 		}
 	case "label":
 		a.Label = strings.Clone(val.text)

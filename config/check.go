@@ -61,11 +61,11 @@ func (b *binder) checkInterfaces() {
 	}
 	for _, v := range b.cfg.VRRPInstances {
 		from := b.fromOf(v)
-		need(b.where(v, "interface", v.Pos), from, "interface", v.Interface)
+		need(b.noted(v, "interface", v.Pos), from, "interface", v.Interface)
 		for _, list := range [][]VirtualIPAddress{v.VirtualIPAddress, v.VirtualIPAddressExcluded} {
 			for _, a := range list {
 				if a.Dev != v.Interface {
-					need(a.Pos, from, "virtual_ipaddress", a.Dev)
+					need(b.noted(a.Pos, "dev", a.Pos), from, "virtual_ipaddress", a.Dev)
 				}
 			}
 		}
@@ -79,7 +79,7 @@ func (b *binder) checkInterfaces() {
 		}
 	}
 	for _, a := range b.cfg.StaticAddresses {
-		need(a.Pos, nil, "static_ipaddress", a.Dev)
+		need(b.noted(a.Pos, "dev", a.Pos), nil, "static_ipaddress", a.Dev)
 	}
 }
 
@@ -99,7 +99,7 @@ func (b *binder) checkVRIDs() {
 		k := key{v.Interface, v.VirtualRouterID, v.Family}
 		for _, o := range seen[k] {
 			if !apart(v, o) {
-				b.add(b.where(v, "virtual_router_id", v.Pos), b.fromOf(v), Error, "virtual_router_id",
+				b.add(b.noted(v, "virtual_router_id", v.Pos), b.fromOf(v), Error, "virtual_router_id",
 					"%d is used already on interface %q for IPv%d by %q; expected a number of its own", v.VirtualRouterID, printable(v.Interface), v.Family, printable(o.Name))
 				break
 			}

@@ -42,7 +42,7 @@ func parseOnce(fsys fs.FS, name string, opt Options, sections map[string]*sectio
 	b := &binder{
 		lex: &lexer{pre: pre, pos: Pos{File: name}}, sink: s, opt: opt, cfg: newConfig(), sections: sections, recover: suspect != nil, suspect: suspect,
 		given: map[any]*given{}, instances: map[string]*VRRPInstance{}, defined: map[trackKey]any{},
-		used: map[*Script]int{}, groups: map[string]*VirtualServerGroup{}, names: map[string]bool{}, checkerRows: rowsOfCheckers(sections),
+		used: map[*Script]int{}, places: map[placeKey]Pos{}, groups: map[string]*VirtualServerGroup{}, names: map[string]bool{}, checkerRows: rowsOfCheckers(sections),
 		hosts: map[*Checker][]*smtpHost{}, sorryMethods: map[*VirtualServer]LVSMethod{},
 	}
 	b.follow = make([]*row, len(sections)+rowCount(sections))

@@ -237,7 +237,7 @@ func (b *binder) resolveGARP(v *VRRPInstance, had func(string) bool) {
 // resolveAdvert brings the interval to what the version can carry: whole
 // seconds in version 2, at most 40.95 s in hundredths in version 3.
 func (b *binder) resolveAdvert(v *VRRPInstance) {
-	pos := b.where(v, "advert_int", v.Pos)
+	pos := b.noted(v, "advert_int", v.Pos)
 	if v.Version == 2 {
 		if whole := v.AdvertInt.Round(time.Second); whole != v.AdvertInt {
 			whole = max(whole, time.Second)

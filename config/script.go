@@ -196,6 +196,7 @@ func (b *binder) user(c *call) {
 		names = append(names, a.text)
 	}
 	s.User, s.Group = userGroup(names)
+	b.note(s, "user", c.st.at(c.st.args()[0]))
 	b.surplus(c, 2)
 }
 
@@ -244,7 +245,11 @@ func (b *binder) identity(u scriptUse, g *Global) bool {
 			return true
 		}
 	}
-	uid, gid, groups, ok := b.lookup(u.word, s.Pos, u.from, user, group)
+	word, pos := u.word, s.Pos
+	if p, ok := b.places[placeKey{s, "user"}]; ok {
+		word, pos = "user", p
+	}
+	uid, gid, groups, ok := b.lookup(word, pos, u.from, user, group)
 	if !ok {
 		return false
 	}
