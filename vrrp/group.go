@@ -83,6 +83,15 @@ func (g *syncGroup) changed(member string, c RoleChanged) (follow []string, to J
 	return follow, Join{Role: c.To, Reason: fmt.Sprintf("member %s of group %s is %s", member, g.spec.Name, c.To)}
 }
 
+// repeatState tells the FIFOs the role again.
+func (g *syncGroup) repeatState() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if state, ok := NotifyStateOf(g.role); ok {
+		g.notify.Repeat(state, 0)
+	}
+}
+
 // groupRole is Fault when a member is faulty, Master when all are, and Backup
 // otherwise; Initialize until all have a role.
 func groupRole(members []string, roles map[string]Role) Role {
@@ -122,6 +131,7 @@ func (s *Set) updateGroups() {
 	kept := s.groups[:0:0]
 	for _, g := range s.groups {
 		if spec, ok := want[g.spec.Name]; ok && slices.Equal(spec.Members, g.spec.Members) {
+			g.notify.Configure(spec.Name, spec.Notify, s.wanted.FIFOs)
 			kept = append(kept, g)
 			delete(want, spec.Name)
 			continue

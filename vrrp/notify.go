@@ -72,23 +72,26 @@ type LineWriter interface{ Write(line string) }
 // Notifier tells scripts and FIFOs about the changes of one virtual router or
 // sync group, in their order, while the virtual router goes on.
 type Notifier struct {
-	kind    NotifyKind
-	name    string
-	scripts NotifyScripts
-	fifos   []LineWriter
-	start   StartScript
-	log     *slog.Logger
+	kind  NotifyKind
+	start StartScript
+	log   *slog.Logger
 
-	mu     sync.Mutex
-	queue  []notice
-	wake   chan struct{}
-	finish chan struct{} // closed by Finish
+	mu       sync.Mutex
+	name     string
+	scripts  NotifyScripts
+	fifos    []LineWriter
+	queue    []notice
+	wake     chan struct{}
+	finished bool
+	finish   chan struct{} // closed by Finish
 }
 
-// notice is one change.
+// notice is one change, with the programs it had when it was told: a reload
+// that follows does not change them.
 type notice struct {
 	state    NotifyState
 	priority uint8
+	commands []script.Command
 }
 
 // NewNotifier prepares a notifier; start is script.Start but in tests.
@@ -113,17 +116,14 @@ func NotifyStateOf(r Role) (NotifyState, bool) {
 // Notify tells a change with the effective priority, 0 for a group. The FIFOs
 // have it when it returns; the scripts are started by Run. It never waits.
 func (n *Notifier) Notify(state NotifyState, priority uint8) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if state == NotifyDeleted && !n.scripts.ReportDeleted {
 		state = NotifyFault
 	}
-	c := notice{state, priority}
-	line := fifoLine(n.kind, n.name, c)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, f := range n.fifos {
-		f.Write(line)
-	}
-	if len(n.commands(c)) == 0 {
+	c := notice{state: state, priority: priority}
+	n.write(c)
+	if c.commands = n.commands(c); len(c.commands) == 0 {
 		return
 	}
 	if len(n.queue) == notifyQueue {
@@ -137,8 +137,39 @@ func (n *Notifier) Notify(state NotifyState, priority uint8) {
 	}
 }
 
-// Finish lets Run end after the changes told so far. It is called once.
-func (n *Notifier) Finish() { close(n.finish) }
+// write gives the FIFOs a line. The lock is held.
+func (n *Notifier) write(c notice) {
+	line := fifoLine(n.kind, n.name, c)
+	for _, f := range n.fifos {
+		f.Write(line)
+	}
+}
+
+// Repeat tells the FIFOs alone a state that has not changed
+// (fifo_write_vrrp_states_on_reload).
+func (n *Notifier) Repeat(state NotifyState, priority uint8) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.write(notice{state: state, priority: priority})
+}
+
+// Configure replaces the name, the scripts and the FIFOs; changes told before
+// keep the scripts they had.
+func (n *Notifier) Configure(name string, scripts NotifyScripts, fifos []LineWriter) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.name, n.scripts, n.fifos = name, scripts, fifos
+}
+
+// Finish lets Run end after the changes told so far. It may be called again.
+func (n *Notifier) Finish() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.finished {
+		n.finished = true
+		close(n.finish)
+	}
+}
 
 // Run starts the scripts of each change until Finish, or until ctx ends, which
 // also ends scripts that still run. After Finish it waits a second at most for
@@ -177,7 +208,7 @@ func (n *Notifier) next() (c notice, ok bool) {
 // perform starts the scripts of a change and gives them some time.
 func (n *Notifier) perform(ctx context.Context, c notice) {
 	var wg sync.WaitGroup
-	for _, cmd := range n.commands(c) {
+	for _, cmd := range c.commands {
 		done := n.start(ctx, cmd, 0)
 		wg.Go(func() {
 			if o := <-done; !o.OK() {
@@ -208,7 +239,7 @@ func (n *Notifier) perform(ctx context.Context, c notice) {
 	}
 }
 
-// commands gives the programs of a change in their order.
+// commands gives the programs of a change in their order. The lock is held.
 func (n *Notifier) commands(c notice) []script.Command {
 	s := n.scripts
 	var own *script.Command

@@ -89,7 +89,6 @@ func (r *router) roleChanged(c RoleChanged) {
 // run joins the trackers and feeds the machine until the runner ends.
 func (r *router) run(ctx context.Context) {
 	r.clean(ctx)
-	go func() { _ = r.notify.Run(context.WithoutCancel(ctx)) }()
 	go r.runner.run(ctx)
 	lost, stopLost := r.set.links.AddressLost()
 	defer stopLost()
@@ -227,6 +226,7 @@ func (r *router) update(spec RouterSpec, trackers map[string]*ScriptTracker, gro
 	r.mu.Lock()
 	r.spec, r.group = spec, group
 	r.mu.Unlock()
+	r.notify.Configure(spec.Config.Name, spec.Notify, r.set.wanted.FIFOs)
 	r.runner.tell(Reconfigure{spec.Config})
 	added, err := r.owner.SetAddresses(context.Background(), spec.Owned)
 	if err != nil {
@@ -238,6 +238,13 @@ func (r *router) update(spec RouterSpec, trackers map[string]*ScriptTracker, gro
 		}
 	}
 	r.watch(trackers)
+}
+
+// repeatState tells the FIFOs the role again.
+func (r *router) repeatState() {
+	if state, ok := NotifyStateOf(r.runner.role()); ok {
+		r.notify.Repeat(state, r.effective())
+	}
 }
 
 // leave ends the router and waits for it.

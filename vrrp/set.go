@@ -58,6 +58,8 @@ type Wanted struct {
 	Scripts []TrackScript
 	Groups  []GroupSpec
 	FIFOs   []LineWriter // that hear of every change
+	// TellStates writes all states to the FIFOs again on an Update.
+	TellStates bool
 }
 
 // RouterStatus is the state of one virtual router.
@@ -125,6 +127,7 @@ func (s *Set) Run(ctx context.Context) error {
 	s.reconcile()
 	s.mu.Unlock()
 	err := s.links.Run(ctx)
+	s.finishNotices()
 	s.tasks.Wait()
 	return errors.Join(err, s.sockets.Close(), s.nl.Close())
 }
@@ -142,8 +145,30 @@ func (s *Set) Update(w Wanted) {
 		}
 	}
 	s.links.SetVirtual(virtual)
-	if s.ctx != nil {
-		s.reconcile()
+	if s.ctx == nil {
+		return
+	}
+	s.reconcile()
+	if w.TellStates {
+		for _, r := range s.routers {
+			r.repeatState()
+		}
+		for _, g := range s.groups {
+			g.repeatState()
+		}
+	}
+}
+
+// finishNotices lets the notifiers of routers and groups that nobody has
+// stopped end.
+func (s *Set) finishNotices() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.routers {
+		r.notify.Finish()
+	}
+	for _, g := range s.groups {
+		g.notify.Finish()
 	}
 }
 
@@ -167,6 +192,7 @@ func (s *Set) reconcile() {
 		}
 		r := newRouter(s, spec)
 		s.routers[spec.identity()] = r
+		s.tasks.Go(func() { _ = r.notify.Run(context.WithoutCancel(s.ctx)) })
 		s.tasks.Go(func() { r.run(s.ctx) })
 	}
 }
@@ -241,7 +267,8 @@ func (s *Set) wakeMembers(g *syncGroup) {
 }
 
 // Stop leaves every election: priority 0 once, addresses removed unless keep.
-// It returns when all routers have ended.
+// It returns when all routers have ended; Run waits for the scripts that this
+// starts.
 func (s *Set) Stop(keep bool) {
 	s.mu.Lock()
 	all := make([]*router, 0, len(s.routers))
@@ -255,14 +282,15 @@ func (s *Set) Stop(keep bool) {
 	groups := s.groups
 	s.groups = nil
 	s.mu.Unlock()
-	for _, g := range groups {
-		defer g.notify.Finish()
-	}
 	var wg sync.WaitGroup
 	for _, r := range all {
 		wg.Go(func() { r.leave(NotifyStop, keep) })
 	}
 	wg.Wait()
+	for _, g := range groups {
+		g.notify.Notify(NotifyStop, 0)
+		g.notify.Finish()
+	}
 }
 
 // Status gives the state of every router in the order of the configuration.

@@ -115,8 +115,14 @@ func (f *FIFO) Close() error {
 	return errors.Join(err, unix.Close(fd))
 }
 
+func (f *FIFO) closed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.fd < 0
+}
+
 // RunReader runs the program that reads the pipe, with the pipe's path as its last
-// argument, until ctx ends. One that ends is started again, at first after a
+// argument, until ctx ends or it ends after Close. One that ends is started again, at first after a
 // second, later after up to a minute.
 func (f *FIFO) RunReader(ctx context.Context, c Command) error {
 	const least, most = time.Second, time.Minute
@@ -125,7 +131,7 @@ func (f *FIFO) RunReader(ctx context.Context, c Command) error {
 	for {
 		start := time.Now()
 		o := Run(ctx, c.With(f.path), 0)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || f.closed() {
 			return nil
 		}
 		if time.Since(start) > most {

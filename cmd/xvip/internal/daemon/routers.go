@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -15,8 +16,9 @@ import (
 
 // routers runs the virtual routers of the configuration.
 type routers struct {
-	set *vrrp.Set
-	log *slog.Logger
+	set   *vrrp.Set
+	fifos *fifos
+	log   *slog.Logger
 }
 
 func newRouters(cfg *config.Config, log *slog.Logger, setMaster func(router string, master bool)) (*routers, error) {
@@ -24,17 +26,24 @@ func newRouters(cfg *config.Config, log *slog.Logger, setMaster func(router stri
 	if err != nil {
 		return nil, err
 	}
-	r := &routers{set: set, log: log}
+	r := &routers{set: set, fifos: newFIFOs(log), log: log}
 	return r, r.update(cfg)
 }
 
-func (r *routers) run(ctx context.Context) error { return r.set.Run(ctx) }
+// run runs the routers until stop and the end of ctx, and until the last change
+// has been told.
+func (r *routers) run(ctx context.Context) error {
+	defer r.fifos.close()
+	return r.set.Run(ctx)
+}
 
 func (r *routers) update(cfg *config.Config) error {
 	w, err := wantedRouters(cfg)
 	if err != nil {
 		return err
 	}
+	w.FIFOs = r.fifos.update(&cfg.Global)
+	w.TellStates = cfg.Global.FIFOWriteVRRPStatesOnReload
 	r.set.Update(w)
 	return nil
 }
@@ -92,6 +101,11 @@ func wantedRouters(cfg *config.Config) (vrrp.Wanted, error) {
 		w.Routers = append(w.Routers, spec)
 	}
 	for _, g := range cfg.VRRPSyncGroups {
+		for i := range w.Routers {
+			if g.NotifyPriorityChanges && slices.Contains(g.Group, w.Routers[i].Config.Name) {
+				w.Routers[i].NotifyPriority = true
+			}
+		}
 		w.Groups = append(w.Groups, vrrp.GroupSpec{Name: g.Name, Members: g.Group, Notify: vrrp.NotifyScripts{
 			Master: command(g.Notify.Master), Backup: command(g.Notify.Backup), Fault: command(g.Notify.Fault), Stop: command(g.Notify.Stop),
 			Any: command(g.Notify.Any)}})
