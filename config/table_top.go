@@ -45,7 +45,7 @@ var tableTop = []row{
 		doc: "One virtual router"},
 	{in: "", word: "vrrp_script", args: block("NAME", (*binder).openVRRPScript), to: "VRRPScripts", def: "", status: works,
 		doc: "Periodic external check"},
-	{in: "", word: "vrrp_sync_group", args: block("NAME", (*binder).openVRRPSyncGroup), to: "VRRPSyncGroups", def: "", status: planned,
+	{in: "", word: "vrrp_sync_group", args: block("NAME", (*binder).openVRRPSyncGroup), to: "VRRPSyncGroups", def: "", status: works,
 		doc: "Bundle instances so they change state together"},
 	{in: "", word: "vrrp_track_file", args: block("NAME", (*binder).openTrackFile), to: "TrackFiles", def: "", status: planned, old: "track_file", alias: true,
 		doc: "Deprecated synonym of track_file"},

@@ -1,0 +1,83 @@
+package daemon
+
+import (
+	"reflect"
+	"testing"
+	"testing/fstest"
+
+	"github.com/xvip-lb/xvip/config"
+)
+
+// TestRoutersReadTheirKeywords: what the configuration says about virtual
+// routers reaches the vrrp room. The effect of each value is shown there and in
+// internal/e2e.
+func TestRoutersReadTheirKeywords(t *testing.T) {
+	global := map[string]string{
+		"vrrp_version": "3", "vrrp_mcast_group4": "224.0.0.99", "vrrp_check_unicast_src": "", "vrrp_skip_check_adv_addr": "on",
+		"vrrp_owner_ignore_adverts": "on", "vrrp_lower_prio_no_advert": "on", "vrrp_higher_prio_send_advert": "on",
+		"vrrp_garp_master_delay": "7", "vrrp_garp_master_repeat": "2", "vrrp_garp_master_refresh": "60", "vrrp_garp_master_refresh_repeat": "4",
+		"vrrp_garp_lower_prio_delay": "3", "vrrp_garp_lower_prio_repeat": "9", "vrrp_down_timer_adverts": "5",
+		"vrrp_notify_priority_changes": "on",
+	}
+	for word, value := range global {
+		differs(t, word, "", "", "global_defs {\n"+word+" "+value+"\n}\n", "", "")
+	}
+	const peers = "unicast_peer {\n10.0.0.5\n}\n"
+	for _, c := range []struct{ word, before, line string }{
+		{"version", "", "version 3\n"}, {"priority", "", "priority 77\n"}, {"advert_int", "", "advert_int 4\n"}, {"unicast_peer", "", peers},
+		{"unicast_src_ip", peers, "unicast_src_ip 10.0.0.4\n"}, {"unicast_ttl", peers, "unicast_ttl 9\n"}, {"check_unicast_src", peers, "check_unicast_src\n"},
+		{"old_unicast_checksum", peers, "old_unicast_checksum\n"}, {"v3_checksum_as_v2", "version 3\n", "v3_checksum_as_v2\n"},
+		{"skip_check_adv_addr", "", "skip_check_adv_addr on\n"}, {"owner_ignore_adverts", "", "owner_ignore_adverts\n"},
+		{"lower_prio_no_advert", "", "lower_prio_no_advert\n"}, {"higher_prio_send_advert", "", "higher_prio_send_advert\n"},
+		{"garp_master_delay", "", "garp_master_delay 8\n"}, {"garp_master_repeat", "", "garp_master_repeat 3\n"},
+		{"garp_master_refresh", "", "garp_master_refresh 9\n"}, {"garp_master_refresh_repeat", "", "garp_master_refresh_repeat 9\n"},
+		{"garp_lower_prio_delay", "", "garp_lower_prio_delay 9\n"}, {"garp_lower_prio_repeat", "", "garp_lower_prio_repeat 9\n"},
+		{"down_timer_adverts", "", "down_timer_adverts 6\n"}, {"mcast_src_ip", "", "mcast_src_ip 10.0.0.4\n"}, {"mcast_dst_ip", "", "mcast_dst_ip 224.0.0.77\n"},
+		{"nopreempt", "", "nopreempt\n"}, {"preempt_delay", "", "preempt_delay 5\n"}, {"dont_track_primary", "", "dont_track_primary\n"},
+		{"virtual_ipaddress_excluded", "", "virtual_ipaddress_excluded {\n10.0.0.9\n}\n"}, {"track_interface", "", "track_interface {\neth1 weight 3\n}\n"},
+		{"authentication", "", "authentication {\nauth_type AH\nauth_pass abc\n}\n"},
+		{"notify_master_rx_lower_pri", "", "notify_master_rx_lower_pri /bin/x\n"}, {"notify_deleted", "", "notify_deleted\n"},
+		{"notify_priority_changes", "", "notify_priority_changes on\n"}, {"notify", "", "notify /bin/x\n"}, {"notify_stop", "", "notify_stop /bin/x\n"},
+		{"auth_hmac", "version 3\n", "auth_hmac {\nkey 1 hex:" + key32 + "\n}\n"},
+	} {
+		differs(t, c.word, c.before, c.before+c.line, "", "", "")
+	}
+	const hmac = "version 3\nauth_hmac {\nkey 1 hex:" + key32 + "\nkey 2 hex:" + key32 + "\nactive_key 1\n"
+	for _, line := range []string{"active_key 2\n", "time_window 9\n", "anti_replay monotonic\n", "mode permissive\n", "mode receive-only\n", "key 3 hex:" + key32 + "\n"} {
+		differs(t, "auth_hmac "+line, hmac+"}\n", hmac+line+"}\n", "", "", "")
+	}
+	const group = "vrrp_sync_group G {\ngroup {\nV\n}\n"
+	differs(t, "vrrp_sync_group", "", "", "", "", group+"}\n")
+	for _, word := range []string{"notify", "notify_master", "notify_backup", "notify_fault", "notify_stop"} {
+		differs(t, "vrrp_sync_group "+word, "", "", "", group+"}\n", group+word+" /bin/x\n}\n")
+	}
+}
+
+const key32 = "0101010101010101010101010101010101010101010101010101010101010101"
+
+// differs fails when the vrrp room would get the same with a keyword as without.
+func differs(t *testing.T, word, without, with, global, tailWithout, tailWith string) {
+	t.Helper()
+	a := wantedOf(t, word, instanceOf(without)+tailWithout)
+	b := wantedOf(t, word, global+instanceOf(with)+tailWith)
+	if reflect.DeepEqual(a, b) {
+		t.Errorf("%s does not reach the virtual routers", word)
+	}
+}
+
+func instanceOf(lines string) string {
+	return "vrrp_instance V {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n10.0.0.1\n}\n" + lines + "}\n"
+}
+
+func wantedOf(t *testing.T, word, text string) any {
+	t.Helper()
+	cfg, ds := config.Parse(fstest.MapFS{"x.conf": {Data: []byte(text)}}, "/x.conf", config.Options{})
+	if cfg == nil {
+		t.Fatalf("%s: %v", word, ds)
+	}
+	w, err := wantedRouters(cfg)
+	if err != nil {
+		t.Fatalf("%s: %v", word, err)
+	}
+	return w
+}
