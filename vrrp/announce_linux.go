@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -242,7 +243,11 @@ func (k *announceSocket) neighborAdvertisement(nl *Netlink, addr netip.Addr) err
 
 // openNDP opens a socket that receives nothing: nobody reads it.
 func (k *announceSocket) openNDP(src netip.Addr) error {
-	conn, _, err := ndp.Listen(k.ifi, ndp.Addr(src.WithZone("").String()))
+	// By number: for names the net package remembers numbers of other namespaces,
+	// and of interfaces that have been made anew since.
+	ifi := *k.ifi
+	ifi.Name = strconv.Itoa(ifi.Index)
+	conn, _, err := ndp.Listen(&ifi, ndp.Addr(src.WithZone("").String()))
 	if err != nil {
 		return err
 	}

@@ -317,3 +317,25 @@ func TestI04_AnAddressBeforeItsLink(t *testing.T) {
 		t.Errorf("left: %v", table.links)
 	}
 }
+
+// G04 and I04 in IPv6: neighbour advertisements leave by the interface's present
+// index, also in another network namespace and after it was made anew.
+func TestG04_I04_AdvertisementsOfNeighboursFollowTheInterface(t *testing.T) {
+	t.Parallel()
+	dut, peer := twoNodes(t)
+	p := newTester(t, peer, dut)
+	dut.run(variantNamed(t, "v3 IPv6").spec(100, netip.Addr{}, peer6))
+	na := func(f []byte) bool {
+		return f[12] == 0x86 && f[13] == 0xdd && isNA(f) && bytes.Equal(f[62:78], vip6.AsSlice())
+	}
+	p.next("neighbour advertisement", na)
+	noError(t, dut.nl.h.LinkDel(linkOf(t, dut.nl, "eth0")))
+	eventually(t, "a fault", func() bool { return dut.role() == Fault })
+	noError(t, within(dut.ns, func() error {
+		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "eth0", PeerNamespace: netlink.NsFd(peer.ns)})
+	}))
+	setUp(t, peer.nl, "eth0", true)
+	setUp(t, dut.nl, "eth0", true)
+	p = newTester(t, peer, dut)
+	p.next("neighbour advertisement of the new interface", na)
+}

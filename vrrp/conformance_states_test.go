@@ -69,7 +69,7 @@ func conformanceOfStates() []conformanceCheck {
 		pass("G01", "gratuitous ARP: broadcast, sender and target the address", "TestAnnounceGratuitousARP", "TestS07_S13_G01_G06_TakeOverAndStop", "TestToldAsByKeepalived"),
 		pass("G02", "all addresses at once, or as slowly as told", "TestPacesOfInterfaces", "TestPace"),
 		pass("G03", "second burst, refresh, lower priority bursts", "TestG03_TheSecondBurstComesAfterItsDelay", "TestG03_RefreshAndLowerPriorityBursts"),
-		pass("G04", "unsolicited NA with R=1 S=0 O=1", "TestAnnounceNeighborAdvertisement"),
+		pass("G04", "unsolicited NA with R=1 S=0 O=1", "TestAnnounceNeighborAdvertisement", "TestG04_I04_AdvertisementsOfNeighboursFollowTheInterface"),
 		pass("G05", "the solicited-node group is joined: a master answers solicitations", "TestAcceptFilter"),
 		pass("G06", "the address is usable before it is announced", "TestS07_S13_G01_G06_TakeOverAndStop", "TestT01_StartsAsBackupAndSpeaksAfterTheMasterDownInterval"),
 		pass("G07", "the frame's source is the sender's MAC", "TestAnnounceGratuitousARP", "TestS07_S13_G01_G06_TakeOverAndStop"),

@@ -31,7 +31,8 @@ func flood(t *testing.T, n *node, every time.Duration) (junked, real int) {
 			bad = append(bad, outgoing(p))
 		}
 	}
-	sender := &codec{cfg: wireConfig(3, 4, func(c *Config) { c.AdvertInterval = every })}
+	// What it promises is longer than what it does: no pause of the sender is silence.
+	sender := &codec{cfg: wireConfig(3, 4, func(c *Config) { c.AdvertInterval = MaxInterval })}
 	const slice = 5 * time.Millisecond
 	tick := time.NewTicker(slice)
 	defer tick.Stop()
@@ -73,7 +74,7 @@ func TestR34_AFlood(t *testing.T) {
 	dut, peer := twoNodes(t)
 	const every = 200 * time.Millisecond
 	spec := variantNamed(t, "v3").spec(100, self, high)
-	spec.Config.AdvertInterval = 5 * time.Second // no takeover by a pause of the sender
+	spec.Config.AdvertInterval = MaxInterval
 	dut.run(spec)
 	eventually(t, "the router listens", func() bool { return dut.role() == Backup && dut.memberships("eth0", group4InProc) == "1" })
 	logged := len(dut.log.String())
@@ -116,35 +117,43 @@ func cpuTime(t *testing.T) time.Duration {
 }
 
 // TestR34_AMasterIsNotDelayed: under the same flood a master's advertisements
-// keep coming: none is late by an interval.
+// keep coming. In a long run, on a machine of its own, none is late by an
+// interval.
 func TestR34_AMasterIsNotDelayed(t *testing.T) {
 	dut, peer := twoNodes(t)
 	p := newTester(t, peer, dut)
 	spec := variantNamed(t, "v3").spec(255, self, high)
-	spec.Config.AdvertInterval = time.Second
 	dut.run(spec)
 	p.next("advertisement", advert4)
-	stop, gaps := make(chan struct{}), make(chan time.Duration, 1)
+	type heard struct {
+		count int
+		worst time.Duration
+	}
+	stop, result := make(chan struct{}), make(chan heard, 1)
 	go func() {
-		last, worst := time.Now(), time.Duration(0)
-		for {
+		var h heard
+		for last := time.Now(); ; {
 			select {
 			case <-stop:
-				gaps <- worst
+				result <- h
 				return
 			default:
 			}
 			if _, err := p.read(advert4); err == nil {
-				worst = max(worst, time.Since(last))
+				h.count++
+				h.worst = max(h.worst, time.Since(last))
 				last = time.Now()
 			}
 		}
 	}()
 	flood(t, peer, time.Hour)
 	close(stop)
-	worst := <-gaps
-	t.Logf("the longest gap between two advertisements is %v, the interval %v", worst, spec.Config.AdvertInterval)
-	if worst < spec.Config.AdvertInterval/2 || worst >= 2*spec.Config.AdvertInterval {
-		t.Errorf("a gap of %v, the interval is %v", worst, spec.Config.AdvertInterval)
+	h, interval := <-result, spec.Config.AdvertInterval
+	t.Logf("%d advertisements, the longest gap between two is %v, the interval %v", h.count, h.worst, interval)
+	if h.count < int(*floodFor/interval)/3 {
+		t.Errorf("%d advertisements in %v", h.count, *floodFor)
+	}
+	if *floodFor >= 10*time.Second && h.worst >= 2*interval {
+		t.Errorf("a gap of %v, the interval is %v", h.worst, interval)
 	}
 }

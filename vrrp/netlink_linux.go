@@ -59,6 +59,8 @@ func processNS() (ns netns.NsHandle, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		runtime.LockOSThread() // the namespace is asked for by thread id: it must not end meanwhile
+		defer runtime.UnlockOSThread()
 		ns, err = netns.Get()
 	}()
 	<-done
