@@ -10,10 +10,14 @@
 #define FRAME_MAX 96
 #define FLOW_PORTS 16384
 
+// Where the frame to feed has the client.
+enum shape { FROM_CLIENT4, TO_CLIENT4, FROM_CLIENT6 };
+
 // The frame to feed and how many flows to make of it.
 struct feed {
 	__u32 length;
 	__u32 flows;
+	__u32 shape; // enum shape
 	__u8 frame[FRAME_MAX];
 };
 
@@ -59,14 +63,31 @@ int feeder(struct xdp_md *ctx)
 	__builtin_memcpy(p, f->frame, 64);
 	__u64 flow = *turn % f->flows;
 	*turn += 1;
-	*(__be32 *)(p + 26) = bpf_htonl(0x0a000001 + (__u32)(flow / FLOW_PORTS));
-	*(__be16 *)(p + 34) = bpf_htons(1024 + flow % FLOW_PORTS);
+	__be32 client = bpf_htonl(0x0a000001 + (__u32)(flow / FLOW_PORTS));
+	__be16 port = bpf_htons(1024 + flow % FLOW_PORTS);
+	if (f->shape == FROM_CLIENT4) {
+		*(__be32 *)(p + 26) = client;
+		*(__be16 *)(p + 34) = port;
+	} else if (f->shape == TO_CLIENT4) {
+		*(__be32 *)(p + 30) = client;
+		*(__be16 *)(p + 36) = port;
+	} else {
+		if (p + 80 > end)
+			return XDP_ABORTED;
+		__builtin_memcpy(p + 64, f->frame + 64, 16);
+		*(__be32 *)(p + 34) = client;
+		*(__be16 *)(p + 54) = port;
+	}
 	bpf_tail_call(ctx, &subject, 0);
 	return XDP_ABORTED;
 }
 
 SEC("xdp")
 int rung_bare(struct xdp_md *ctx) { return XDP_TX; }
+
+// A program that grows the frame has the feeder shrink it again.
+SEC("xdp")
+int rung_grow(struct xdp_md *ctx) { return bpf_xdp_adjust_head(ctx, -20) ? XDP_ABORTED : XDP_TX; }
 
 // What the rungs share: a service, real servers, counters, a ring, two flow tables.
 struct rung_flow {
@@ -239,5 +260,7 @@ int rung_lru_table(struct xdp_md *ctx) { return climb(ctx, RUNG_LRU); }
 
 SEC("xdp")
 int rung_line_table(struct xdp_md *ctx) { return climb(ctx, RUNG_LINE); }
+
+const enum shape *type_shape __attribute__((unused));
 
 char _license[] SEC("license") = "GPL";

@@ -68,12 +68,23 @@ static __always_inline __u32 tag_of(__u32 index)
 
 static __always_inline int remember(const struct service *s, const struct packet *p, __u64 sig, __u32 index, __u32 stage)
 {
-	__u32 way = conn_add(sig, make_word(tag_of(index), stage));
+	__u32 place = conn_add(sig, make_word(tag_of(index), stage));
 
-	if (way == NO_WAY)
+	if (place == NO_PLACE)
 		return 0;
-	peer_set(sig, way, s->id, p);
+	peer_set(place, s->id, p);
 	return 1;
+}
+
+/* choose_by_hash is for flows that the table has no room for. */
+static __always_inline int choose_by_hash(const struct service *s, __u64 sig, struct choice *c)
+{
+	struct slot *slot = sched_slot(s, (sig >> 32) * s->ring_len >> 32);
+
+	if (!slot || slot->real == NO_REAL)
+		return PASS_NO_SERVER;
+	c->index = slot->real;
+	return PARSED;
 }
 
 /* schedule picks a real server for a new flow and remembers it. */
@@ -100,23 +111,15 @@ static __always_inline int schedule(const struct service *s, const struct packet
 		return PARSED;
 	if (remember(s, p, sig, c->index, first_stage(p->dst.proto)))
 		return PARSED;
-	struct slot *slot = sched_slot(s, (sig >> 32) * s->ring_len >> 32);
-	if (!slot || slot->real == NO_REAL)
-		return PASS_NO_SERVER;
-	c->index = slot->real;
-	return PARSED;
+	return choose_by_hash(s, sig, c);
 }
 
 /* recall gives PARSED and the server of a remembered flow, or 0. */
 static __always_inline int recall(const struct service *s, const struct packet *p, __u64 sig, struct choice *c)
 {
-	__u32 index = conn_index(sig);
-	struct conn_bucket *b = bpf_map_lookup_elem(&conns, &index);
+	struct conn *e = conn_find(sig);
 
-	if (!b)
-		return 0;
-	struct conn *e;
-	if (!conn_find(b, sig, &e))
+	if (!e)
 		return 0;
 	__u32 word = *(volatile __u32 *)&e->word, stage = word_stage(word);
 	if (*(volatile __u64 *)&e->sig != sig)
@@ -141,7 +144,7 @@ static __always_inline int choose_remembered(const struct service *s, const stru
 	if (!(s->flags & SERVICE_ONE_PACKET) && recall(s, p, sig, c) == PARSED)
 		return PARSED;
 	if (p->kind == RELATED || (p->dst.proto != IPPROTO_UDP && p->event != EVENT_SYN))
-		return PASS_NO_CONNECTION;
+		return conn_full(sig) ? choose_by_hash(s, sig, c) : PASS_NO_CONNECTION;
 	return schedule(s, p, sig, c);
 }
 

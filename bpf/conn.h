@@ -4,6 +4,9 @@
  * is no SYN; nothing new pushes an established flow out. So a flood of SYNs from
  * made-up addresses fights for the probation entries among itself.
  *
+ * A flow has two buckets. It is in the first one unless that had no room, which
+ * at half the table's size happens to one in twenty; so the table can be filled.
+ *
  * Every change of who has an entry and of its stage is made under the bucket's
  * lock and counted in loads, so the counts are those of the table. */
 #ifndef XVIP_CONN_H
@@ -72,7 +75,9 @@ static __always_inline __u64 conn_sig(__u32 service, const struct packet *p)
 	return conn_hash(service, addr_high(p->src), addr_low(p->src), both_ports(p->sport, p->dst.port));
 }
 
+/* The two buckets of a flow. */
 static __always_inline __u32 conn_index(__u64 sig) { return (__u32)(sig >> 1) & conn_mask; }
+static __always_inline __u32 conn_second(__u64 sig) { return (conn_index(sig) ^ ((__u32)(sig >> 32) | 1)) & conn_mask; }
 
 /* differs is 0 for equal numbers, else 1, without a branch. */
 static __always_inline __u32 differs(__u64 a, __u64 b)
@@ -83,15 +88,31 @@ static __always_inline __u32 differs(__u64 a, __u64 b)
 	return (x | -x) >> 63;
 }
 
-/* conn_find says whether the bucket has the flow, and sets c to its entry. Which
+/* conn_in says whether the bucket has the flow, and sets c to its entry. Which
  * way it is in nobody can predict, the processor as little as the verifier. */
-static __always_inline int conn_find(struct conn_bucket *b, __u64 sig, struct conn **c)
+static __always_inline int conn_in(struct conn_bucket *b, __u64 sig, struct conn **c)
 {
 	__u32 one = differs(b->way[1].sig, sig) ^ 1, two = differs(b->way[2].sig, sig) ^ 1, three = differs(b->way[3].sig, sig) ^ 1;
 	__u32 at = one | two << 1 | three * 3;
 
 	*c = &b->way[at & (CONN_WAYS - 1)];
 	return (*c)->sig == sig;
+}
+
+/* conn_find gives the flow's entry, or none. */
+static __always_inline struct conn *conn_find(__u64 sig)
+{
+	__u32 index = conn_index(sig);
+	struct conn_bucket *b = bpf_map_lookup_elem(&conns, &index);
+	struct conn *c;
+
+	if (!b)
+		return 0;
+	if (conn_in(b, sig, &c))
+		return c;
+	index = conn_second(sig);
+	b = bpf_map_lookup_elem(&conns, &index);
+	return b && conn_in(b, sig, &c) ? c : 0;
 }
 
 static __always_inline __u32 first_stage(__u8 proto)
@@ -154,17 +175,15 @@ static __always_inline struct conn_lock *conn_lock_of(__u32 index)
 	return bpf_map_lookup_elem(&conn_locks, &i);
 }
 
-/* conn_move changes the stage of an entry that still is what the caller saw. */
-__noinline int conn_move(__u64 sig, __u32 word, __u32 stage)
+/* conn_move_in changes the stage of an entry that still is what the caller saw. */
+__noinline int conn_move_in(__u32 index, __u64 sig, __u32 word, __u32 stage)
 {
-	__u32 index = conn_index(sig), to = (word & ~STAGE_MASK) | (stage & STAGE_MASK), moved = 0;
+	__u32 to = (word & ~STAGE_MASK) | (stage & STAGE_MASK), moved = 0;
 	struct conn_bucket *b = bpf_map_lookup_elem(&conns, &index);
 	struct conn_lock *l = conn_lock_of(index);
-
-	if (!l || !b)
-		return 0;
 	struct conn *c;
-	if (!conn_find(b, sig, &c))
+
+	if (!l || !b || !conn_in(b, sig, &c))
 		return 0;
 	bpf_spin_lock(&l->lock);
 	if (c->sig == sig && c->word == word) {
@@ -177,6 +196,11 @@ __noinline int conn_move(__u64 sig, __u32 word, __u32 stage)
 		load_add(to, 1);
 	}
 	return moved;
+}
+
+__noinline int conn_move(__u64 sig, __u32 word, __u32 stage)
+{
+	return conn_move_in(conn_index(sig), sig, word, stage) || conn_move_in(conn_second(sig), sig, word, stage);
 }
 
 /* conn_touch follows the flow's state; a store only when something changed. */
@@ -198,47 +222,52 @@ static __always_inline int conn_expired(__u32 word, __u32 seen, __u32 now)
 	return idle > timeouts[word_stage(word)] && idle < 1u << 31;
 }
 
-/* conn_rank orders candidates for replacement: the higher, the better; 0 is
- * never. Free ones first, expired ones, then all but established ones by age. */
-static __always_inline __u64 conn_rank(const struct conn *c, __u32 now)
+/* Ranks order candidates for replacement: the higher, the better. */
+#define RANK_HELD 0ull                /* never */
+#define RANK_PROBATION 1ull           /* and its idle ticks: all but established ones */
+#define RANK_EXPIRED (1ull << 40)     /* and its idle ticks */
+#define RANK_FREE (1ull << 62)
+#define RANK_SAME (1ull << 63)
+
+static __always_inline __u64 conn_rank(const struct conn *c, __u64 sig, __u32 now)
 {
 	__u32 idle = now - c->seen;
 
 	if (!c->sig)
-		return 1ull << 63;
+		return RANK_FREE;
+	if (c->sig == sig)
+		return RANK_SAME;
 	if (idle >= 1u << 31)
 		idle = 0;
 	if (conn_expired(c->word, c->seen, now))
-		return 1ull << 40 | idle;
-	return is_held(word_stage(c->word)) ? 0 : 1ull + idle;
+		return RANK_EXPIRED + idle;
+	return is_held(word_stage(c->word)) ? RANK_HELD : RANK_PROBATION + idle;
 }
 
-#define NO_WAY CONN_WAYS
+/* A place is a bucket and a way. */
+#define NO_PLACE 0xffffffffu
 
-/* conn_add remembers a flow and gives the way it is in. It gives NO_WAY when the
- * bucket is full of established flows: then the caller must choose by hash, so
- * that the flow stays put. */
-__noinline __u32 conn_add(__u64 sig, __u32 word)
+/* conn_add_in remembers a flow in a bucket, at the place of an entry that ranks
+ * at least so high, and gives the place. */
+__noinline __u32 conn_add_in(__u32 index, __u64 sig, __u32 word, __u64 at_least)
 {
-	__u32 index = conn_index(sig), now = conn_now(), best = 0, gone = 0, had = 0;
+	__u32 now = conn_now(), best = 0, gone = 0, had = 0;
 	struct conn_bucket *b = bpf_map_lookup_elem(&conns, &index);
 	struct conn_lock *l = conn_lock_of(index);
 	__u64 best_rank = 0;
 
 	if (!b || !l)
-		return NO_WAY;
+		return NO_PLACE;
 	bpf_spin_lock(&l->lock);
 #pragma unroll
 	for (int i = 0; i < CONN_WAYS; i++) {
-		__u64 rank = conn_rank(&b->way[i], now);
-		if (b->way[i].sig == sig)
-			rank = ~0ull;
+		__u64 rank = conn_rank(&b->way[i], sig, now);
 		if (rank > best_rank) {
 			best_rank = rank;
 			best = i;
 		}
 	}
-	if (best_rank) {
+	if (best_rank >= at_least) {
 		volatile struct conn *c = &b->way[best & (CONN_WAYS - 1)];
 		had = c->sig != 0;
 		gone = c->word;
@@ -248,23 +277,54 @@ __noinline __u32 conn_add(__u64 sig, __u32 word)
 		c->sig = sig;
 	}
 	bpf_spin_unlock(&l->lock);
-	if (!best_rank)
-		return NO_WAY;
+	if (best_rank < at_least)
+		return NO_PLACE;
 	if (had)
 		load_add(gone, -1);
 	load_add(word, 1);
-	return best;
+	return index * CONN_WAYS + best;
 }
 
-/* peer_set says who the flow is, for those who list it. */
-static __always_inline void peer_set(__u64 sig, __u32 way, __u32 service, const struct packet *p)
+/* conn_add remembers a flow and gives its place. It gives NO_PLACE when both
+ * buckets are full of established flows: then the caller must choose by hash, so
+ * that the flow stays put. */
+static __always_inline __u32 conn_add(__u64 sig, __u32 word)
 {
-	__u32 index = conn_index(sig);
+	__u32 place = conn_add_in(conn_index(sig), sig, word, RANK_EXPIRED);
+
+	if (place == NO_PLACE)
+		place = conn_add_in(conn_second(sig), sig, word, RANK_PROBATION);
+	if (place == NO_PLACE)
+		place = conn_add_in(conn_index(sig), sig, word, RANK_PROBATION);
+	return place;
+}
+
+/* conn_full_in says that a bucket is full of established flows. */
+__noinline int conn_full_in(__u32 index)
+{
+	struct conn_bucket *b = bpf_map_lookup_elem(&conns, &index);
+	__u32 now = conn_now(), held = 0;
+
+	if (!b)
+		return 0;
+#pragma unroll
+	for (int i = 0; i < CONN_WAYS; i++)
+		held += conn_rank(&b->way[i], 0, now) == RANK_HELD;
+	return held == CONN_WAYS;
+}
+
+/* conn_full says that there was no room to remember the flow. */
+static __always_inline int conn_full(__u64 sig) { return conn_full_in(conn_index(sig)) && conn_full_in(conn_second(sig)); }
+
+/* peer_set says who the flow in a place is, for those who list it. */
+static __always_inline void peer_set(__u32 place, __u32 service, const struct packet *p)
+{
+	__u32 index = place / CONN_WAYS;
 	struct peer_bucket *b = bpf_map_lookup_elem(&peers, &index);
 
 	if (!b)
 		return;
-	struct peer *who = &b->way[way & (CONN_WAYS - 1)];
+	struct peer *who = &b->way[place % CONN_WAYS];
 	__builtin_memcpy(who->src, p->src, sizeof(who->src));
 	who->sport = p->sport;
 	who->dport = p->dst.port;

@@ -221,10 +221,8 @@ __noinline int answers(__u32 index, __u64 high, __u64 low, __u32 ports, __u32 ev
 	if (r->vport)
 		ports = both_ports((__be16)ports, r->vport);
 	__u64 sig = conn_hash(r->service, high, low, ports);
-	__u32 bucket = conn_index(sig);
-	struct conn_bucket *b = bpf_map_lookup_elem(&conns, &bucket);
-	struct conn *c;
-	if (!b || !conn_find(b, sig, &c))
+	struct conn *c = conn_find(sig);
+	if (!c)
 		return 0;
 	__u32 word = *(volatile __u32 *)&c->word;
 	if (word_tag(word) != r->tag || *(volatile __u64 *)&c->sig != sig)

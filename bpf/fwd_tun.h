@@ -73,7 +73,6 @@ struct carried {
 static __always_inline void write_outer4(struct iphdr *ip, const struct real *r, const struct carried *c)
 {
 	__u32 length = sizeof(*ip) + shim_len(r) + c->length;
-	__u64 sum = 0;
 
 	ip->version = 4;
 	ip->ihl = 5;
@@ -83,14 +82,9 @@ static __always_inline void write_outer4(struct iphdr *ip, const struct real *r,
 	ip->frag_off = bpf_htons(0x4000);
 	ip->ttl = c->ttl;
 	ip->protocol = outer_proto(r, c->v6);
-	ip->check = 0;
+	ip->check = ~csum_fold((__u64)r->outer_sum + ip->tot_len + bpf_htons((__u32)c->ttl << 8 | ip->protocol) + bpf_htons(c->tos));
 	ip->saddr = r->tunnel_source[3];
 	ip->daddr = r->addr[3];
-	__u16 *word = (void *)ip;
-#pragma unroll
-	for (int i = 0; i < 10; i++)
-		sum += word[i];
-	ip->check = ~csum_fold(sum);
 }
 
 static __always_inline void write_outer6(struct ipv6hdr *ip, const struct real *r, const struct carried *c)
@@ -103,13 +97,18 @@ static __always_inline void write_outer6(struct ipv6hdr *ip, const struct real *
 	__builtin_memcpy(&ip->daddr, r->addr, sizeof(ip->daddr));
 }
 
-static __always_inline __be16 spread_port(__u32 flow) { return bpf_htons(0x8000 | (mix(flow) & 0x3fff)); }
+/* spread_port gives a source port that spreads flows over receive queues, by the
+ * client's ports and the last word of its address. */
+static __always_inline __be16 spread_port(struct xdp_md *ctx, const struct packet *p)
+{
+	__be32 *ports = frame_at(ctx, p->l4, sizeof(*ports)), *addr = frame_at(ctx, p->l2_len + (p->v6 ? 20 : 12), sizeof(*addr));
+	__u32 flow = ports && addr ? *ports ^ *addr : 0;
+
+	return bpf_htons(0x8000 | (mix(flow) & 0x3fff));
+}
 
 static __always_inline int carry(struct xdp_md *ctx, struct carried *c, const struct packet *p)
 {
-	__u32 *ports = frame_at(ctx, p->l4, sizeof(*ports));
-	__u32 spread = ports ? *ports : 0;
-
 	c->v6 = p->v6;
 	if (p->v6) {
 		struct ipv6hdr *ip = frame_at(ctx, p->l2_len, sizeof(*ip));
@@ -118,7 +117,6 @@ static __always_inline int carry(struct xdp_md *ctx, struct carried *c, const st
 		c->length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
 		c->tos = bpf_ntohl(*(__be32 *)ip) >> 20;
 		c->ttl = ip->hop_limit;
-		c->source = spread_port(spread ^ ip->saddr.s6_addr32[3]);
 		return 1;
 	}
 	struct iphdr *ip = frame_at(ctx, p->l2_len, sizeof(*ip));
@@ -127,7 +125,6 @@ static __always_inline int carry(struct xdp_md *ctx, struct carried *c, const st
 	c->length = bpf_ntohs(ip->tot_len);
 	c->tos = ip->tos;
 	c->ttl = ip->ttl;
-	c->source = spread_port(spread ^ ip->saddr);
 	return 1;
 }
 
@@ -150,6 +147,8 @@ __noinline int forward_tun(struct xdp_md *ctx, __u32 index, __u64 where)
 	if (c.ttl <= 1 || !spend(ctx, p))
 		return DROP_TTL;
 	c.ttl--;
+	if (r->tunnel == TUNNEL_GUE)
+		c.source = spread_port(ctx, p);
 	if (bpf_xdp_adjust_head(ctx, (int)p->l2_len - (int)r->l2_len - (int)outer))
 		return DROP_MALFORMED;
 	void *frame = frame_at(ctx, 0, L2_MAX), *ip;

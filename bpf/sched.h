@@ -152,13 +152,14 @@ static __always_inline __u32 sched_pick(const struct service *s, const struct pa
 /* sched_admits counts a new connection against the limit of the service. */
 static __always_inline int sched_admits(const struct service *s)
 {
-	__u32 id = s->id, now = (__u32)(bpf_ktime_get_ns() / 1000000000), taken;
+	__u32 id = s->id, taken;
 
 	if (!s->limit)
 		return 1;
 	struct cursor *c = bpf_map_lookup_elem(&cursors, &id);
 	if (!c)
 		return 1;
+	__u32 now = (__u32)(bpf_ktime_get_ns() / 1000000000);
 	bpf_spin_lock(&c->lock);
 	if (c->second != now) {
 		c->second = now;

@@ -109,7 +109,8 @@ struct real {
 	__u32 next; /* NAT: another one with the same address, port and protocol; NO_REAL ends */
 	__u32 weight;
 	__u32 order; /* place in the configuration */
-	__u32 spare[3];
+	__u16 outer_sum; /* TUN in IPv4: of the outer header but for length, TOS and TTL */
+	__u16 spare[5];
 };
 
 /* How many connections the table has for a real server, as IPVS divides them. */

@@ -17,6 +17,7 @@ type benchFeed struct {
 	_      structs.HostLayout
 	Length uint32
 	Flows  uint32
+	Shape  uint32
 	Frame  [96]uint8
 }
 
@@ -60,6 +61,14 @@ type benchRungReal struct {
 	Pad uint16
 }
 
+type benchShape uint32
+
+const (
+	benchShapeFROM_CLIENT4 benchShape = 0
+	benchShapeTO_CLIENT4   benchShape = 1
+	benchShapeFROM_CLIENT6 benchShape = 2
+)
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -75,10 +84,12 @@ const (
 	benchMapTurns          = "turns"
 	benchProgFeeder        = "feeder"
 	benchProgRungBare      = "rung_bare"
+	benchProgRungGrow      = "rung_grow"
 	benchProgRungHash      = "rung_hash"
 	benchProgRungLineTable = "rung_line_table"
 	benchProgRungLruTable  = "rung_lru_table"
 	benchProgRungService   = "rung_service"
+	benchVarTypeShape      = "type_shape"
 )
 
 // loadBench returns the embedded CollectionSpec for bench.
@@ -125,6 +136,7 @@ type benchSpecs struct {
 type benchProgramSpecs struct {
 	Feeder        *ebpf.ProgramSpec `ebpf:"feeder"`
 	RungBare      *ebpf.ProgramSpec `ebpf:"rung_bare"`
+	RungGrow      *ebpf.ProgramSpec `ebpf:"rung_grow"`
 	RungHash      *ebpf.ProgramSpec `ebpf:"rung_hash"`
 	RungLineTable *ebpf.ProgramSpec `ebpf:"rung_line_table"`
 	RungLruTable  *ebpf.ProgramSpec `ebpf:"rung_lru_table"`
@@ -150,6 +162,7 @@ type benchMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type benchVariableSpecs struct {
+	TypeShape *ebpf.VariableSpec `ebpf:"type_shape"`
 }
 
 // benchObjects contains all objects after they have been loaded into the kernel.
@@ -201,6 +214,7 @@ func (m *benchMaps) Close() error {
 //
 // It can be passed to loadBenchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type benchVariables struct {
+	TypeShape *ebpf.Variable `ebpf:"type_shape"`
 }
 
 // benchPrograms contains all programs after they have been loaded into the kernel.
@@ -209,6 +223,7 @@ type benchVariables struct {
 type benchPrograms struct {
 	Feeder        *ebpf.Program `ebpf:"feeder"`
 	RungBare      *ebpf.Program `ebpf:"rung_bare"`
+	RungGrow      *ebpf.Program `ebpf:"rung_grow"`
 	RungHash      *ebpf.Program `ebpf:"rung_hash"`
 	RungLineTable *ebpf.Program `ebpf:"rung_line_table"`
 	RungLruTable  *ebpf.Program `ebpf:"rung_lru_table"`
@@ -219,6 +234,7 @@ func (p *benchPrograms) Close() error {
 	return _BenchClose(
 		p.Feeder,
 		p.RungBare,
+		p.RungGrow,
 		p.RungHash,
 		p.RungLineTable,
 		p.RungLruTable,

@@ -128,7 +128,8 @@ type bpfReal struct {
 	Next         uint32
 	Weight       uint32
 	Order        uint32
-	Spare        [3]uint32
+	OuterSum     uint16
+	Spare        [5]uint16
 }
 
 type bpfRealFlags uint32

@@ -117,6 +117,13 @@ func unmapService(k dataplane.Key, v bpfService) dataplane.VirtualService {
 		Persistence: time.Duration(v.PersistenceSeconds) * time.Second, PersistenceBits: v.Prefix}
 }
 
+// outerSum gives what the outer IPv4 header of a tunnel always sums to: version,
+// don't fragment, and the addresses (RFC 791 section 3.1).
+func outerSum(r bpfReal) uint16 {
+	src, dst := r.TunnelSource[3], r.Addr[3]
+	return onesSum(swap16(0x4500), swap16(0x4000), uint16(src), uint16(src>>16), uint16(dst), uint16(dst>>16))
+}
+
 // onesSum gives the one's complement sum of 16-bit words as they are in the
 // packet.
 func onesSum(words ...uint16) uint16 {

@@ -26,6 +26,7 @@ func (t *tables) resolve(r *resolver) error {
 			}
 			now.L2, now.L2Len, now.Ifindex, now.Mtu = hop.l2, hop.l2Len, hop.ifindex, hop.mtu
 			now.TunnelSource = hop.source
+			now.OuterSum = outerSum(now)
 		}
 		errs = append(errs, t.putReal(index, now))
 	}
