@@ -23,9 +23,9 @@ func benchCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().IntSliceVar(&opt.Flows, "flows", []int{1, 10_000, 1_000_000}, "`NUMBERS` of flows")
-	cmd.Flags().IntVar(&opt.Services, "services", 1, "virtual services in the table")
+	cmd.Flags().IntSliceVar(&opt.Services, "services", []int{1, 10_000}, "`NUMBERS` of virtual services in the tables")
 	cmd.Flags().IntVar(&opt.Rounds, "rounds", 9, "rounds")
-	cmd.Flags().IntVar(&opt.Packets, "packets", 500_000, "packets a round and program")
+	cmd.Flags().IntVar(&opt.Packets, "packets", 200_000, "packets a round and program")
 	cmd.AddCommand(benchConfigCommand())
 	return cmd
 }
