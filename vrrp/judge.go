@@ -2,10 +2,24 @@ package vrrp
 
 import "fmt"
 
+// trackedList is what a virtual router tracks of one kind.
+type trackedList struct {
+	kind TrackKind
+	refs []TrackRef
+}
+
+// tracked gives what the trackers of the set look at, in the order of judgment.
+func (s *RouterSpec) tracked() []trackedList {
+	return []trackedList{{TrackKindScript, s.TrackScripts}, {TrackKindFile, s.TrackFiles}, {TrackKindProcess, s.TrackProcesses}}
+}
+
+// trackEffect is what a tracker does to a router: Trackers.Effect.
+type trackEffect func(kind TrackKind, name string, weight int, reverse bool) TrackResult
+
 // judge computes from the states of everything that is tracked with what fault
-// or priority a virtual router takes part. A script that is not known does not
-// count; ready is false while one has not spoken yet.
-func judge(spec *RouterSpec, own LinkState, link func(name string) LinkState, script func(name string) (TrackState, bool)) (c Conditions, ready bool) {
+// or priority a virtual router takes part; ready is false while
+// a tracker has not spoken yet.
+func judge(spec *RouterSpec, own LinkState, link func(name string) LinkState, track trackEffect) (c Conditions, ready bool) {
 	c.Source = spec.Source
 	family := "IPv4"
 	if spec.Config.Family == 6 {
@@ -25,24 +39,25 @@ func judge(spec *RouterSpec, own LinkState, link func(name string) LinkState, sc
 		c.Fault = fmt.Sprintf("interface %s has no %s address", own.Name, family)
 	}
 	delta := 0
-	effect := func(what, name string, st TrackState, t TrackRef) {
-		d, fault := TrackEffect(st, t.Weight, t.Reverse)
+	apply := func(d int, fault string) {
 		delta += d
-		if fault && c.Fault == "" {
-			c.Fault = fmt.Sprintf("%s %s is %s", what, name, st)
+		if c.Fault == "" {
+			c.Fault = fault
 		}
 	}
 	for _, t := range spec.TrackInterfaces {
-		effect("interface", t.Name, trackStateOf(link(t.Name).Up), t)
+		st := trackStateOf(link(t.Name).Up)
+		d, fault := TrackEffect(st, t.Weight, t.Reverse)
+		r := newTrackResult(d, fault, fmt.Sprintf("interface %s is %s", t.Name, st), true)
+		apply(r.Delta, r.Fault)
 	}
-	for _, t := range spec.TrackScripts {
-		st, known := script(t.Name)
-		switch {
-		case !known:
-		case st == TrackUnknown:
-			return c, false
-		default:
-			effect("script", t.Name, st, t)
+	for _, list := range spec.tracked() {
+		for _, t := range list.refs {
+			r := track(list.kind, t.Name, t.Weight, t.Reverse)
+			if !r.Known {
+				return c, false
+			}
+			apply(r.Delta, r.Fault)
 		}
 	}
 	c.Priority = EffectivePriority(spec.Config.Priority, delta)

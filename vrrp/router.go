@@ -20,12 +20,11 @@ type router struct {
 	notify   *Notifier
 	wake     chan struct{}
 
-	mu       sync.Mutex
-	spec     RouterSpec
-	group    *syncGroup // nil: none
-	pending  *Join      // role of the group, to be followed
-	trackers map[string]*ScriptTracker
-	stops    []func() // of watches
+	mu      sync.Mutex
+	spec    RouterSpec
+	group   *syncGroup // nil: none
+	pending *Join      // role of the group, to be followed
+	stops   []func()   // of watches
 }
 
 func newRouter(s *Set, spec RouterSpec) *router {
@@ -37,7 +36,7 @@ func newRouter(s *Set, spec RouterSpec) *router {
 	r.notify = NewNotifier(NotifyInstance, c.Name, spec.Notify, s.wanted.FIFOs, script.Start, log)
 	r.runner = newRunner(c, Shell{Dial: s.dial, Owner: r.owner, Announcer: r.announce, Log: log, OnRole: r.roleChanged,
 		OnLower: func(HeardLower) { r.notify.Notify(NotifyMasterRxLowerPri, r.effective()) }})
-	r.watch(s.trackers())
+	r.watch()
 	return r
 }
 
@@ -178,15 +177,9 @@ func (r *router) restore(ctx context.Context) {
 // them has not spoken yet.
 func (r *router) conditions(own LinkState) (c Conditions, ready bool) {
 	r.mu.Lock()
-	spec, trackers, group := r.spec, r.trackers, r.group
+	spec, group := r.spec, r.group
 	r.mu.Unlock()
-	c, ready = judge(&spec, own, r.set.links.Get, func(name string) (TrackState, bool) {
-		t := trackers[name]
-		if t == nil {
-			return TrackUnknown, false
-		}
-		return t.State(), true
-	})
+	c, ready = judge(&spec, own, r.set.links.Get, r.set.trackers.Effect)
 	if group != nil && ready {
 		if group.setFault(spec.Config.Name, c.Fault) {
 			go r.set.wakeMembers(group)
@@ -198,10 +191,10 @@ func (r *router) conditions(own LinkState) (c Conditions, ready bool) {
 	return c, ready
 }
 
-func (r *router) watch(trackers map[string]*ScriptTracker) {
+func (r *router) watch() {
 	r.mu.Lock()
 	stops := r.stops
-	r.stops, r.trackers = nil, trackers
+	r.stops = nil
 	spec := r.spec
 	r.mu.Unlock()
 	for _, stop := range stops {
@@ -211,9 +204,9 @@ func (r *router) watch(trackers map[string]*ScriptTracker) {
 	for _, t := range spec.TrackInterfaces {
 		stops = append(stops, r.set.links.Watch(t.Name, func(LinkState) { r.poke() }))
 	}
-	for _, t := range spec.TrackScripts {
-		if tr := trackers[t.Name]; tr != nil {
-			stops = append(stops, tr.Watch(func(TrackState) { r.poke() }))
+	for _, list := range spec.tracked() {
+		for _, t := range list.refs {
+			stops = append(stops, r.set.trackers.Watch(list.kind, t.Name, r.poke))
 		}
 	}
 	r.mu.Lock()
@@ -222,7 +215,7 @@ func (r *router) watch(trackers map[string]*ScriptTracker) {
 }
 
 // update takes a new configuration of the same identity.
-func (r *router) update(spec RouterSpec, trackers map[string]*ScriptTracker, group *syncGroup) {
+func (r *router) update(spec RouterSpec, group *syncGroup) {
 	r.mu.Lock()
 	r.spec, r.group = spec, group
 	r.mu.Unlock()
@@ -237,7 +230,8 @@ func (r *router) update(spec RouterSpec, trackers map[string]*ScriptTracker, gro
 			r.log.Warn("new virtual addresses not announced", "err", err)
 		}
 	}
-	r.watch(trackers)
+	r.watch()
+	r.poke()
 }
 
 // repeatState tells the FIFOs the role again.

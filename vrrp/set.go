@@ -27,6 +27,8 @@ type RouterSpec struct {
 	TrackPrimary    bool             // a fault of the own interface is one of the router
 	TrackInterfaces []TrackRef
 	TrackScripts    []TrackRef
+	TrackFiles      []TrackRef
+	TrackProcesses  []TrackRef
 	Notify          NotifyScripts
 	// NotifyPriority tells the FIFO of changes of the priority.
 	NotifyPriority bool
@@ -54,10 +56,12 @@ func (s *RouterSpec) identity() identity {
 
 // Wanted is everything the set should run.
 type Wanted struct {
-	Routers []RouterSpec
-	Scripts []TrackScript
-	Groups  []GroupSpec
-	FIFOs   []LineWriter // that hear of every change
+	Routers   []RouterSpec
+	Scripts   []TrackScript
+	Files     []TrackFile
+	Processes []TrackProcess
+	Groups    []GroupSpec
+	FIFOs     []LineWriter // that hear of every change
 	// TellStates writes all states to the FIFOs again on an Update.
 	TellStates bool
 }
@@ -90,19 +94,16 @@ type Set struct {
 	sockets *AnnounceSockets
 	onRole  func(name string, role Role)
 
-	mu      sync.Mutex
-	ctx     context.Context // nil before Run
-	wanted  Wanted
-	routers map[identity]*router
-	scripts map[string]*scriptTask
-	groups  []*syncGroup
-	tasks   sync.WaitGroup
-}
+	trackers *Trackers
 
-type scriptTask struct {
-	cfg     TrackScript
-	tracker *ScriptTracker
-	cancel  context.CancelFunc
+	mu           sync.Mutex
+	ctx          context.Context // nil before Run
+	trackCtx     context.Context
+	stopTrackers context.CancelFunc
+	wanted       Wanted
+	routers      map[identity]*router
+	groups       []*syncGroup
+	tasks        sync.WaitGroup
 }
 
 // NewSet opens netlink and reads the links. onRole hears of every change of
@@ -117,18 +118,20 @@ func NewSet(log *slog.Logger, onRole func(name string, role Role)) (*Set, error)
 		return nil, errors.Join(err, nl.Close())
 	}
 	return &Set{log: log, nl: nl, links: links, sockets: NewAnnounceSockets(nl, links), onRole: onRole,
-		routers: map[identity]*router{}, scripts: map[string]*scriptTask{}}, nil
+		trackers: NewTrackers(script.Run, log), routers: map[identity]*router{}, stopTrackers: func() {}}, nil
 }
 
 // Run runs the routers until Stop and ctx end.
 func (s *Set) Run(ctx context.Context) error {
 	s.mu.Lock()
 	s.ctx = ctx
+	s.trackCtx, s.stopTrackers = context.WithCancel(ctx)
 	s.reconcile()
 	s.mu.Unlock()
 	err := s.links.Run(ctx)
 	s.finishNotices()
 	s.tasks.Wait()
+	s.trackers.Wait()
 	return errors.Join(err, s.sockets.Close(), s.nl.Close())
 }
 
@@ -173,7 +176,9 @@ func (s *Set) finishNotices() {
 }
 
 func (s *Set) reconcile() {
-	s.updateScripts()
+	if err := s.trackers.Update(s.trackCtx, TrackWanted{s.wanted.Scripts, s.wanted.Files, s.wanted.Processes}); err != nil {
+		s.log.Error("some trackers do not run and change nothing", "err", err)
+	}
 	s.updateGroups()
 	want := map[identity]*RouterSpec{}
 	for i := range s.wanted.Routers {
@@ -187,7 +192,7 @@ func (s *Set) reconcile() {
 	}
 	for _, spec := range s.wanted.Routers {
 		if r := s.routers[spec.identity()]; r != nil {
-			r.update(spec, s.trackers(), s.groupOf(spec.Config.Name))
+			r.update(spec, s.groupOf(spec.Config.Name))
 			continue
 		}
 		r := newRouter(s, spec)
@@ -195,43 +200,6 @@ func (s *Set) reconcile() {
 		s.tasks.Go(func() { _ = r.notify.Run(context.WithoutCancel(s.ctx)) })
 		s.tasks.Go(func() { r.run(s.ctx) })
 	}
-}
-
-func (s *Set) updateScripts() {
-	want := map[string]TrackScript{}
-	for _, c := range s.wanted.Scripts {
-		want[c.Name] = c
-	}
-	for name, t := range s.scripts {
-		if c, ok := want[name]; !ok || !sameScript(c, t.cfg) {
-			t.cancel()
-			delete(s.scripts, name)
-		}
-	}
-	for name, c := range want {
-		if s.scripts[name] != nil {
-			continue
-		}
-		ctx, cancel := context.WithCancel(s.ctx)
-		t := &scriptTask{cfg: c, tracker: NewScriptTracker(c, script.Run, s.log), cancel: cancel}
-		s.scripts[name] = t
-		s.tasks.Go(func() { _ = t.tracker.Run(ctx) })
-	}
-}
-
-func sameScript(a, b TrackScript) bool {
-	argv := slices.Equal(a.Command.Argv, b.Command.Argv)
-	a.Command, b.Command = script.Command{UID: a.Command.UID, GID: a.Command.GID}, script.Command{UID: b.Command.UID, GID: b.Command.GID}
-	return argv && a.Name == b.Name && a.Interval == b.Interval && a.Timeout == b.Timeout && a.Rise == b.Rise && a.Fall == b.Fall &&
-		a.InitFail == b.InitFail && a.Command.UID == b.Command.UID && a.Command.GID == b.Command.GID
-}
-
-func (s *Set) trackers() map[string]*ScriptTracker {
-	m := make(map[string]*ScriptTracker, len(s.scripts))
-	for name, t := range s.scripts {
-		m[name] = t.tracker
-	}
-	return m
 }
 
 // dial opens a socket where the interfaces are.
@@ -276,9 +244,7 @@ func (s *Set) Stop(keep bool) {
 		all = append(all, r)
 	}
 	s.routers = map[identity]*router{}
-	for _, t := range s.scripts {
-		t.cancel()
-	}
+	s.stopTrackers()
 	groups := s.groups
 	s.groups = nil
 	s.mu.Unlock()

@@ -87,10 +87,7 @@ func familyName(f uint8) string {
 // wantedRouters turns the configuration into what the vrrp room runs.
 func wantedRouters(cfg *config.Config) (vrrp.Wanted, error) {
 	var w vrrp.Wanted
-	for _, s := range cfg.VRRPScripts {
-		w.Scripts = append(w.Scripts, vrrp.TrackScript{Name: s.Name, Command: *command(&s.Script), Interval: s.Interval,
-			Timeout: s.Timeout, Rise: s.Rise, Fall: s.Fall, InitFail: s.InitFail})
-	}
+	wantedTrackers(cfg, &w)
 	for _, in := range cfg.VRRPInstances {
 		hmac, err := hmacOf(in.AuthHMAC)
 		if err != nil {
@@ -102,8 +99,8 @@ func wantedRouters(cfg *config.Config) (vrrp.Wanted, error) {
 	}
 	for _, g := range cfg.VRRPSyncGroups {
 		for i := range w.Routers {
-			if g.NotifyPriorityChanges && slices.Contains(g.Group, w.Routers[i].Config.Name) {
-				w.Routers[i].NotifyPriority = true
+			if slices.Contains(g.Group, w.Routers[i].Config.Name) {
+				joinGroup(&w.Routers[i], g)
 			}
 		}
 		w.Groups = append(w.Groups, vrrp.GroupSpec{Name: g.Name, Members: g.Group, Notify: vrrp.NotifyScripts{
@@ -131,6 +128,7 @@ func wantedRouter(in *config.VRRPInstance) vrrp.RouterSpec {
 		Source:          source(in),
 		TrackPrimary:    !in.DontTrackPrimary,
 		TrackInterfaces: tracks(in.TrackInterface), TrackScripts: tracks(in.TrackScript),
+		TrackFiles: tracks(in.TrackFile), TrackProcesses: tracks(in.TrackProcess),
 		NotifyPriority: in.NotifyPriorityChanges,
 		Notify: vrrp.NotifyScripts{Master: command(in.Notify.Master), Backup: command(in.Notify.Backup), Fault: command(in.Notify.Fault),
 			Stop: command(in.Notify.Stop), Any: command(in.Notify.Any), MasterRxLowerPri: command(in.NotifyMasterRXLowerPri),
@@ -159,12 +157,4 @@ func source(in *config.VRRPInstance) netip.Addr {
 		return in.UnicastSrcIP
 	}
 	return in.McastSrcIP
-}
-
-func tracks(list []config.Track) []vrrp.TrackRef {
-	var out []vrrp.TrackRef
-	for _, t := range list {
-		out = append(out, vrrp.TrackRef{Name: t.Name, Weight: t.Weight, Reverse: t.Reverse})
-	}
-	return out
 }
