@@ -21,7 +21,7 @@ import (
 )
 
 // ipvsSlack is how long something may take where a kernel runs emulated.
-const ipvsSlack = 60 * time.Second
+const ipvsSlack = 2 * time.Minute
 
 // needIPVS skips where the kernel has no IPVS: there TestVM runs the same test
 // on kernels that have it.
@@ -275,6 +275,9 @@ func (f *farm) seen(n *node) {
 		st, err := n.ask()
 		if err != nil {
 			return err
+		}
+		if len(st.VirtualServers) == 0 {
+			return fmt.Errorf("there are no services yet")
 		}
 		for _, v := range st.VirtualServers {
 			for _, r := range v.RealServers {

@@ -143,6 +143,9 @@ func wantUp(t *testing.T, n *node) {
 		if err != nil {
 			return err
 		}
+		if len(st.VirtualServers) == 0 {
+			return fmt.Errorf("there are no services yet")
+		}
 		for _, v := range st.VirtualServers {
 			for _, r := range v.RealServers {
 				if !r.Up {
