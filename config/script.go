@@ -120,7 +120,8 @@ func (b *binder) command(c *call) (*Script, bool) {
 	}
 	s := &Script{Pos: c.st.line.at(off), Argv: cloneAll(argv)}
 	if hint := placeholder(argv[0]); hint != "" && strings.Contains(argv[0], ">") {
-		b.warnAt(c, "%q is no command%s", printable(argv[0]), hint)
+		b.add(s.Pos, c.st.from(), Warning, c.row.word, "%q is no command%s; the keyword is ignored", printable(argv[0]), hint)
+		return nil, false
 	}
 	if slices.ContainsFunc(argv, andOr) {
 		s.Argv = []string{"/bin/sh", "-c", strings.Clone(parts[0])}

@@ -46,10 +46,40 @@ func TestRoutersReadTheirKeywords(t *testing.T) {
 	for _, line := range []string{"active_key 2\n", "time_window 9\n", "anti_replay monotonic\n", "mode permissive\n", "mode receive-only\n", "key 3 hex:" + key32 + "\n"} {
 		differs(t, "auth_hmac "+line, hmac+"}\n", hmac+line+"}\n", "", "", "")
 	}
+	trackersReach(t)
 	const group = "vrrp_sync_group G {\ngroup {\nV\n}\n"
 	differs(t, "vrrp_sync_group", "", "", "", "", group+"}\n")
 	for _, word := range []string{"notify", "notify_master", "notify_backup", "notify_fault", "notify_stop"} {
 		differs(t, "vrrp_sync_group "+word, "", "", "", group+"}\n", group+word+" /bin/x\n}\n")
+	}
+}
+
+func trackersReach(t *testing.T) {
+	t.Helper()
+	const file, process, script = "track_file F {\nfile /f\n", "vrrp_track_process P {\nprocess a\n", "vrrp_script S {\nscript /bin/x\n}\n"
+	const uses = "track_file {\nF\n}\ntrack_process {\nP\n}\n"
+	with := func(f, p string) string { return file + f + "}\n" + process + p + "}\n" + script + instanceOf(uses) }
+	plain := wantedOf(t, "trackers", with("", ""))
+	for _, line := range []string{"file /g\n", "weight 2\n", "init_file 3\n", "init_file 3 overwrite\n"} {
+		if reflect.DeepEqual(plain, wantedOf(t, line, with(line, ""))) {
+			t.Errorf("track_file: %s does not reach the virtual routers", line)
+		}
+	}
+	for _, line := range []string{"process b c\n", "weight 2\n", "quorum 2\n", "quorum_max 4\n", "fork_delay 3\n", "terminate_delay 3\n", "delay 2\n",
+		"full_command\n", "process b c\nparam_match initial\n"} {
+		if reflect.DeepEqual(plain, wantedOf(t, line, with("", line))) {
+			t.Errorf("vrrp_track_process: %s does not reach the virtual routers", line)
+		}
+	}
+	group := func(lines string) string {
+		return with("", "") + "vrrp_sync_group G {\ngroup {\nV\n}\n" + lines + "}\n"
+	}
+	plain = wantedOf(t, "groups", group(""))
+	for _, kind := range []string{"track_interface {\neth1\n}\n", "track_script {\nS\n}\n", "sync_group_tracking_weight\ntrack_interface {\neth1 weight 4\n}\n",
+		"sync_group_tracking_weight\ntrack_file {\nF weight 4\n}\n", "track_process {\nP\n}\n"} {
+		if reflect.DeepEqual(plain, wantedOf(t, kind, group(kind))) {
+			t.Errorf("vrrp_sync_group: %s does not reach the virtual routers", kind)
+		}
 	}
 }
 
