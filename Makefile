@@ -23,7 +23,7 @@ unit:
 
 # The tests that start virtual machines, apart from those that watch the clock.
 vm:
-	$(GO) test -count=1 -timeout 15m -p 1 -run '^TestVM' ./...
+	$(GO) test -count=1 -timeout 20m -p 1 -run '^TestVM' ./...
 
 demo: build
 	./bin/xvip demo $(DEMOFLAGS)

@@ -44,6 +44,7 @@ type Result struct {
 	Release  string            // uname -r
 	Console  []byte            // the kernel's messages
 	Took     time.Duration     // from power on to power off
+	CPU      time.Duration     // of this host, that emulation took; Took says more about its other work
 }
 
 // Run boots a machine, runs argv in it (as root; argv[0] by PATH or absolute)
@@ -78,8 +79,8 @@ func run(ctx context.Context, m Machine, argv []string) (*Result, error) {
 	}
 	defer unlock()
 	start := time.Now()
-	err = q.run(ctx)
-	r := &Result{Took: time.Since(start), ExitCode: -1, Files: map[string][]byte{}}
+	cpu, err := q.run(ctx)
+	r := &Result{Took: time.Since(start), CPU: cpu, ExitCode: -1, Files: map[string][]byte{}}
 	return r, errors.Join(err, r.read(q))
 }
 

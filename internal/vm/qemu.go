@@ -49,7 +49,8 @@ func (q qemu) args() []string {
 }
 
 // run starts the machine and waits until it is off; at its limit it is killed.
-func (q qemu) run(ctx context.Context) error {
+// It gives the CPU time that emulation took.
+func (q qemu) run(ctx context.Context) (cpu time.Duration, err error) {
 	limit := cmp.Or(q.m.Limit, DefaultLimit)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not off %v after power on: killed", limit))
 	defer cancel()
@@ -62,12 +63,15 @@ func (q qemu) run(ctx context.Context) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	err := cmd.Run()
+	err = cmd.Run()
+	if p := cmd.ProcessState; p != nil {
+		cpu = p.UserTime() + p.SystemTime()
+	}
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return cpu, context.Cause(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("run qemu-system-x86_64 (Debian package qemu-system-x86): %w: %s", err, bytes.TrimSpace(said.Bytes()))
+		return cpu, fmt.Errorf("run qemu-system-x86_64 (Debian package qemu-system-x86): %w: %s", err, bytes.TrimSpace(said.Bytes()))
 	}
-	return nil
+	return cpu, nil
 }

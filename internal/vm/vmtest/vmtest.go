@@ -70,7 +70,7 @@ func Run(t *testing.T, s Suite) {
 		mayNot = func(name string) bool { return !may.MatchString(name) }
 	}
 	tests.report(t, mayNot)
-	t.Logf("kernel %s: %d tests, machine on for %v", r.Release, len(tests.below), r.Took.Round(100*time.Millisecond))
+	t.Logf("kernel %s: %d tests, machine on for %v, %v of CPU", r.Release, len(tests.below), r.Took.Round(time.Second), r.CPU.Round(time.Second))
 	if r.ExitCode != 0 && !t.Failed() || len(tests.below) == 0 {
 		t.Errorf("%d tests, none failed, exit status %d; output:\n%s", len(tests.below), r.ExitCode, r.Output)
 	}
