@@ -43,9 +43,17 @@ func (b *binder) check() {
 // checkInterfaces: a missing interface keeps the daemon from starting, unless
 // dynamic_interfaces says that it may come later.
 func (b *binder) checkInterfaces() {
-	exists := b.opt.InterfaceExists
-	if exists == nil {
+	if b.opt.InterfaceExists == nil {
 		return
+	}
+	known := map[string]bool{} // the host is asked once for each name
+	exists := func(name string) bool {
+		yes, asked := known[name]
+		if !asked {
+			yes = b.opt.InterfaceExists(name)
+			known[name] = yes
+		}
+		return yes
 	}
 	sev, hint := Error, "expected an interface of this host, or dynamic_interfaces in global_defs if it comes later"
 	if b.cfg.Global.DynamicInterfaces {

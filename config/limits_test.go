@@ -106,3 +106,33 @@ func TestPositions(t *testing.T) {
 		}
 	}
 }
+
+// TestRepetitionsAreCounted: turns of ~SEQ cost more than their text, or two of
+// them on a line would run for minutes before the limit of input is reached.
+func TestRepetitionsAreCounted(t *testing.T) {
+	opt := hostOptions()
+	opt.MaxInput = 1 << 20
+	pre := newPreprocessor(fstest.MapFS{}, opt, &sink{})
+	pre.pushFile("x.conf", "~SEQ(a,1,999999999) ~SEQ(b,1,999999999) x\n", nil)
+	n := 0
+	for l := (line{}); pre.next(&l); {
+		n++
+	}
+	if most := opt.MaxInput / repeatCost; n == 0 || n > most {
+		t.Errorf("%d lines came out; expected some, and at most %d", n, most)
+	}
+}
+
+// TestHostIsAskedOnce: thousands of instances on one interface are one question.
+func TestHostIsAskedOnce(t *testing.T) {
+	opt, asked := hostOptions(), 0
+	opt.InterfaceExists = func(string) bool { asked++; return true }
+	var b strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&b, "vrrp_instance V%d {\ninterface eth0\nvirtual_router_id %d\nvirtual_ipaddress {\n10.0.0.%d\n}\n}\n", i, i+1, i+1)
+	}
+	c, ds := Parse(fstest.MapFS{"x.conf": {Data: []byte(b.String())}}, "/x.conf", opt)
+	if c == nil || asked != 1 {
+		t.Errorf("the host was asked %d times: %v", asked, ds)
+	}
+}

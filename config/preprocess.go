@@ -12,6 +12,7 @@ const (
 	maxSources     = 256     // definitions, repetitions and includes open at once
 	maxSubstitutes = 1000    // substitutions in one line
 	maxLine        = 1 << 20 // bytes of one line after substitution
+	repeatCost     = 64      // bytes that a turn of ~SEQ or ~LST counts beside its text: short lines take time, too
 )
 
 // definition is the value of $NAME: text, or lines when it was continued.
@@ -89,7 +90,11 @@ func (p *preprocessor) raw(l *line) bool {
 	for len(p.stack) > 0 {
 		top := p.stack[len(p.stack)-1]
 		if top.next(l) {
-			if p.budget -= len(l.text) + 1; p.budget < 0 {
+			p.budget -= len(l.text) + 1
+			if _, repeats := top.(*loopSource); repeats {
+				p.budget -= repeatCost
+			}
+			if p.budget < 0 {
 				p.fatal(l, "the configuration grows beyond %d bytes here; is a definition or ~SEQ larger than meant?", p.opt.MaxInput)
 				return false
 			}
