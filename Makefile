@@ -6,6 +6,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 # What the tests use from Debian: the BPF toolchain, real peers, tools.
 PACKAGES := clang frr llvm libbpf-dev ipvsadm iproute2 keepalived kmod nftables prometheus psmisc procps qemu-system-x86 tcpdump util-linux
 FUZZTIME ?= 30s
+SEEDS    ?= 100000
 
 .PHONY: build test demo bench generate check-generated lint fuzz deps unit vm clean
 
@@ -49,6 +50,10 @@ fuzz:
 	@set -e; for t in $$(git grep -lE '^func Fuzz' -- '*_test.go'); do \
 	  for f in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/p' $$t); do \
 	    echo "$$(dirname $$t) $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./$$(dirname $$t); done; done
+
+# Elections of many routers on a lossy, delaying, partitioning link.
+simulate:
+	$(GO) test ./vrrp -run Simulation -sim.seeds $(SEEDS) -timeout 60m
 
 deps:
 	@.ci/install-packages $(PACKAGES)
