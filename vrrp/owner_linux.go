@@ -36,7 +36,8 @@ type AddressOwner struct {
 	mu      sync.Mutex
 	addrs   []VirtualAddress
 	routing Routing
-	held    bool // Take was called after the last Release
+	ruled   []*netlink.Rule // rules without priority that were added
+	held    bool            // Take was called after the last Release
 	filter  *AcceptFilter
 	denied  []netip.Addr // what filter drops for us now
 }

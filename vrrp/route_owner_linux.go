@@ -94,7 +94,7 @@ func (o *AddressOwner) addRouting(ctx context.Context, g Routing) error {
 	}
 	for _, c := range g.rules {
 		for _, r := range c.rules {
-			if err := o.nl.h.RuleAdd(r); err != nil && !errors.Is(err, unix.EEXIST) {
+			if err := o.addRule(c, r); err != nil {
 				errs = append(errs, fmt.Errorf("add rule %q: %w", c.source, err))
 			}
 		}
@@ -102,11 +102,28 @@ func (o *AddressOwner) addRouting(ctx context.Context, g Routing) error {
 	return errors.Join(errs...)
 }
 
+// addRule adds a rule that is missing. To the kernel a rule without priority is
+// never the same as one before, since it gives each a priority of its own: we
+// remember which ones we have added.
+func (o *AddressOwner) addRule(c compiledRule, r *netlink.Rule) error {
+	if !c.source.HasPriority && slices.ContainsFunc(o.ruled, func(have *netlink.Rule) bool { return reflect.DeepEqual(have, r) }) {
+		return nil
+	}
+	if err := o.nl.h.RuleAdd(r); err != nil && !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	if !c.source.HasPriority {
+		o.ruled = append(o.ruled, r)
+	}
+	return nil
+}
+
 // removeRouting removes what is present, in the other order.
 func (o *AddressOwner) removeRouting(g Routing) error {
 	var errs []error
 	for _, c := range slices.Backward(g.rules) {
 		for _, r := range c.rules {
+			o.ruled = slices.DeleteFunc(o.ruled, func(have *netlink.Rule) bool { return reflect.DeepEqual(have, r) })
 			if err := o.nl.h.RuleDel(r); err != nil && !isNotFound(err) {
 				errs = append(errs, fmt.Errorf("remove rule %q: %w", c.source, err))
 			}

@@ -25,6 +25,8 @@ type router struct {
 	group   *syncGroup // nil: none
 	pending *Join      // role of the group, to be followed
 	stops   []func()   // of watches
+
+	denies bool // packets to the addresses, of the set's goroutine
 }
 
 func newRouter(s *Set, spec RouterSpec) *router {
@@ -32,6 +34,7 @@ func newRouter(s *Set, spec RouterSpec) *router {
 	log := s.log.With("instance", c.Name, "vrid", c.VRID, "interface", c.Interface)
 	r := &router{set: s, log: log, spec: spec, wake: make(chan struct{}, 1), group: s.groupOf(c.Name)}
 	r.owner = NewAddressOwner(s.nl, spec.Owned, log)
+	r.setSurroundings(&spec)
 	r.announce = NewAddressAnnouncer(s.sockets, r.owner)
 	r.notify = NewNotifier(NotifyInstance, c.Name, spec.Notify, s.wanted.FIFOs, script.Start, log)
 	r.runner = newRunner(c, Shell{Dial: s.dial, Owner: r.owner, Announcer: r.announce, Log: log, OnRole: r.roleChanged,
@@ -168,9 +171,11 @@ func (r *router) clean(ctx context.Context) {
 }
 
 func (r *router) restore(ctx context.Context) {
-	if _, err := r.owner.Restore(ctx, r.set.links.HasAddress); err != nil {
+	added, err := r.owner.Restore(ctx, r.set.links.HasAddress)
+	if err != nil {
 		r.log.Error("virtual address not restored", "err", err)
 	}
+	r.announceNew(ctx, added)
 }
 
 // conditions joins all trackers and the group; ready is false while one of
@@ -225,13 +230,47 @@ func (r *router) update(spec RouterSpec, group *syncGroup) {
 	if err != nil {
 		r.log.Error("virtual addresses did not follow the reload", "err", err)
 	}
-	if len(added) > 0 {
-		if err := r.announce.AnnounceOnly(context.Background(), added, spec.Config.Announce.MasterRepeat); err != nil {
-			r.log.Warn("new virtual addresses not announced", "err", err)
-		}
-	}
+	r.setSurroundings(&spec)
+	r.announceNew(context.Background(), added)
 	r.watch()
 	r.poke()
+}
+
+// announceNew tells the link of addresses that came while we are Master.
+func (r *router) announceNew(ctx context.Context, added []VirtualAddress) {
+	if len(added) == 0 {
+		return
+	}
+	r.mu.Lock()
+	rounds := r.spec.Config.Announce.MasterRepeat
+	r.mu.Unlock()
+	if err := r.announce.AnnounceOnly(ctx, added, rounds); err != nil {
+		r.log.Warn("new virtual addresses not announced", "err", err)
+	}
+}
+
+// setSurroundings gives the owner what goes with the addresses: routes, rules
+// and the filter of a router that does not accept.
+func (r *router) setSurroundings(spec *RouterSpec) {
+	if err := r.owner.SetRouting(context.Background(), spec.Routing); err != nil {
+		r.log.Error("virtual routes and rules did not follow the configuration", "err", err)
+	}
+	deny := spec.NoAccept && spec.Config.Priority != 255
+	if deny == r.denies {
+		return
+	}
+	var filter *AcceptFilter
+	if deny {
+		var err error
+		if filter, err = r.set.around.acceptFilter(); err != nil {
+			r.log.Error("no_accept is without effect", "err", err)
+			return
+		}
+	}
+	if err := r.owner.SetAcceptFilter(filter); err != nil {
+		r.log.Error("filter of a router that does not accept not set", "err", err)
+	}
+	r.denies = deny
 }
 
 // repeatState tells the FIFOs the role again.

@@ -29,7 +29,13 @@ type RouterSpec struct {
 	TrackScripts    []TrackRef
 	TrackFiles      []TrackRef
 	TrackProcesses  []TrackRef
-	Notify          NotifyScripts
+	Routing         Routing // while Master
+	// NoAccept drops packets to the addresses; an owner, with priority 255,
+	// accepts them all the same.
+	NoAccept bool
+	// PromoteSecondaries sets the kernel's promote_secondaries of the interface.
+	PromoteSecondaries bool
+	Notify             NotifyScripts
 	// NotifyPriority tells the FIFO of changes of the priority.
 	NotifyPriority bool
 }
@@ -62,6 +68,16 @@ type Wanted struct {
 	Processes []TrackProcess
 	Groups    []GroupSpec
 	FIFOs     []LineWriter // that hear of every change
+	// Announcements are at least so far apart on one interface; Paces are those
+	// of interfaces that share a limit.
+	GARPInterval, GNAInterval time.Duration
+	Paces                     []Pace
+	LinkDelays                map[string]LinkDelays // by interface
+	// Static is there while the set runs.
+	Static        []VirtualAddress
+	StaticRouting Routing
+	// Problems are parts of the configuration that cannot act, for the log.
+	Problems []error
 	// TellStates writes all states to the FIFOs again on an Update.
 	TellStates bool
 }
@@ -95,6 +111,7 @@ type Set struct {
 	onRole  func(name string, role Role)
 
 	trackers *Trackers
+	around   *surroundings
 
 	mu           sync.Mutex
 	ctx          context.Context // nil before Run
@@ -117,7 +134,7 @@ func NewSet(log *slog.Logger, onRole func(name string, role Role)) (*Set, error)
 	if err != nil {
 		return nil, errors.Join(err, nl.Close())
 	}
-	return &Set{log: log, nl: nl, links: links, sockets: NewAnnounceSockets(nl, links), onRole: onRole,
+	return &Set{log: log, nl: nl, links: links, around: newSurroundings(nl, log), sockets: NewAnnounceSockets(nl, links), onRole: onRole,
 		trackers: NewTrackers(script.Run, log), routers: map[identity]*router{}, stopTrackers: func() {}}, nil
 }
 
@@ -127,12 +144,13 @@ func (s *Set) Run(ctx context.Context) error {
 	s.ctx = ctx
 	s.trackCtx, s.stopTrackers = context.WithCancel(ctx)
 	s.reconcile()
+	s.tasks.Go(func() { s.around.guard(ctx, s.links) })
 	s.mu.Unlock()
 	err := s.links.Run(ctx)
 	s.finishNotices()
 	s.tasks.Wait()
 	s.trackers.Wait()
-	return errors.Join(err, s.sockets.Close(), s.nl.Close())
+	return errors.Join(err, s.around.close(), s.sockets.Close(), s.nl.Close())
 }
 
 // Update makes the set run exactly what is wanted. Routers that keep their
@@ -141,6 +159,9 @@ func (s *Set) Update(w Wanted) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.wanted = w
+	for _, err := range w.Problems {
+		s.log.Error("a part of the configuration has no effect", "err", err)
+	}
 	var virtual []netip.Addr
 	for _, r := range w.Routers {
 		for _, a := range r.Owned {
@@ -148,6 +169,8 @@ func (s *Set) Update(w Wanted) {
 		}
 	}
 	s.links.SetVirtual(virtual)
+	s.links.SetDelays(w.LinkDelays)
+	s.sockets.SetPaces(w.GARPInterval, w.GNAInterval, w.Paces)
 	if s.ctx == nil {
 		return
 	}
@@ -176,6 +199,7 @@ func (s *Set) finishNotices() {
 }
 
 func (s *Set) reconcile() {
+	s.around.update(s.ctx, &s.wanted)
 	if err := s.trackers.Update(s.trackCtx, TrackWanted{s.wanted.Scripts, s.wanted.Files, s.wanted.Processes}); err != nil {
 		s.log.Error("some trackers do not run and change nothing", "err", err)
 	}

@@ -97,6 +97,7 @@ func wantedRouters(cfg *config.Config) (vrrp.Wanted, error) {
 		spec.Config.HMAC = hmac
 		w.Routers = append(w.Routers, spec)
 	}
+	wantedAround(cfg, &w)
 	for _, g := range cfg.VRRPSyncGroups {
 		for i := range w.Routers {
 			if slices.Contains(g.Group, w.Routers[i].Config.Name) {
@@ -130,6 +131,7 @@ func wantedRouter(in *config.VRRPInstance) vrrp.RouterSpec {
 		TrackInterfaces: tracks(in.TrackInterface), TrackScripts: tracks(in.TrackScript),
 		TrackFiles: tracks(in.TrackFile), TrackProcesses: tracks(in.TrackProcess),
 		NotifyPriority: in.NotifyPriorityChanges,
+		NoAccept:       !in.Accept, PromoteSecondaries: in.PromoteSecondaries,
 		Notify: vrrp.NotifyScripts{Master: command(in.Notify.Master), Backup: command(in.Notify.Backup), Fault: command(in.Notify.Fault),
 			Stop: command(in.Notify.Stop), Any: command(in.Notify.Any), MasterRxLowerPri: command(in.NotifyMasterRXLowerPri),
 			Deleted: command(in.NotifyDeleted), ReportDeleted: in.NotifyDeletedState},
