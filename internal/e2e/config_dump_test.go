@@ -99,24 +99,29 @@ func compareDump(t *testing.T, lib, file string) (n dumpCount) {
 	if len(cfg.VirtualServers) > 0 {
 		d := readDump(dumpOf(t, lib, path, "-C", nil))
 		for _, vs := range cfg.VirtualServers {
-			head := serviceHead(vs)
-			n.services += c.record(d.find(head), head, serviceLines(vs))
-			for _, rs := range vs.RealServers {
-				sub := fmt.Sprintf("%s RIP = %s, RPORT = %d", head, rs.Address, rs.Port)
-				n.servers += c.record(d.find(sub), sub, serverLines(rs))
-				for _, k := range rs.Checkers {
-					if k.Type == config.MiscCheck || k.Type == config.BFDCheck {
-						continue // keepalived drops programs that are not there, and dumps BFD elsewhere
-					}
-					sub := checkerHead(vs, rs) + " " + k.Type
-					n.checkers += c.record(d.find(sub), sub, checkerLines(cfg, k))
-				}
-			}
+			c.service(d, cfg, vs, &n)
 		}
 	}
 	n.values = c.values
 	c.judge()
 	return n
+}
+
+// service compares a virtual server with its real servers and their checkers.
+func (c *comparison) service(d *dump, cfg *config.Config, vs *config.VirtualServer, n *dumpCount) {
+	head := serviceHead(vs)
+	n.services += c.record(d.find(head), head, serviceLines(vs))
+	for _, rs := range vs.RealServers {
+		sub := fmt.Sprintf("%s RIP = %s, RPORT = %d", head, rs.Address, rs.Port)
+		n.servers += c.record(d.find(sub), sub, serverLines(rs))
+		for _, k := range rs.Checkers {
+			if k.Type == config.MiscCheck || k.Type == config.BFDCheck {
+				continue // keepalived drops programs that are not there, and dumps BFD elsewhere
+			}
+			sub := checkerHead(vs, rs) + " " + k.Type
+			n.checkers += c.record(d.find(sub), sub, checkerLines(cfg, k))
+		}
+	}
 }
 
 // dumpDifferences are the files in which something differs on purpose; each
