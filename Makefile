@@ -8,7 +8,7 @@ PACKAGES := clang frr llvm libbpf-dev ipvsadm iproute2 keepalived kmod nftables 
 FUZZTIME ?= 30s
 SEEDS    ?= 100000
 
-.PHONY: build test demo bench generate check-generated lint fuzz deps unit vm clean
+.PHONY: build test demo bench generate check-generated lint fuzz simulate deps unit vm clean
 
 build: bin/xvip
 
