@@ -14,7 +14,7 @@ func TestVMPackets(t *testing.T) {
 		t.Run(kernel, func(t *testing.T) {
 			t.Parallel()
 			vmtest.Run(t, vmtest.Suite{
-				Machine: vm.Machine{Kernel: kernel, Modules: []string{"veth"}, Limit: 10 * time.Minute},
+				Machine: vm.Machine{Kernel: kernel, Modules: []string{"veth"}, Memory: 2 << 30, Limit: 10 * time.Minute},
 				Package: "github.com/xvip-lb/xvip/dataplane/xdp",
 				Tree:    []string{"bpf"},
 				// Minutes of packets where each costs a millisecond, for what only
