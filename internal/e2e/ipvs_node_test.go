@@ -302,14 +302,3 @@ func (f *farm) upAt(addr string) bool {
 	}
 	return false
 }
-
-// at gives the servers at one address.
-func (f *farm) at(addr string) []string {
-	var out []string
-	for _, a := range f.addrs {
-		if ap, err := netip.ParseAddrPort(a); err == nil && ap.Addr().String() == addr {
-			out = append(out, a)
-		}
-	}
-	return out
-}
