@@ -117,8 +117,7 @@ func (a *attacher) adopt(name string, index int) *attachment {
 	}
 	if err != nil {
 		a.log.Warn("pinned XDP link is replaced", "interface", name, "err", err)
-		_ = l.Unpin()
-		_ = l.Close()
+		_ = errors.Join(l.Detach(), l.Unpin(), l.Close())
 		return nil
 	}
 	at := &attachment{link: l, index: index, info: dataplane.InterfaceInfo{Name: name, Mode: attachedMode(name)}}
@@ -141,6 +140,9 @@ func (a *attacher) dropStrangers(names []string) error {
 		if !ok || a.on[name] != nil || slices.Contains(names, name) {
 			continue
 		}
+		if l, err := link.LoadPinnedLink(a.pin(name), nil); err == nil {
+			errs = append(errs, l.Detach(), l.Close())
+		}
 		if err := os.Remove(a.pin(name)); err != nil {
 			errs = append(errs, fmt.Errorf("unpin XDP link of %q: %w", name, err))
 		}
@@ -152,7 +154,8 @@ func (a *attacher) dropStrangers(names []string) error {
 func (a *attacher) drop(name string) error {
 	at := a.on[name]
 	delete(a.on, name)
-	if err := errors.Join(at.link.Unpin(), at.link.Close()); err != nil {
+	// Detached by name of the deed: older kernels free a closed link only later.
+	if err := errors.Join(at.link.Detach(), at.link.Unpin(), at.link.Close()); err != nil {
 		return fmt.Errorf("detach XDP from %q: %w", name, err)
 	}
 	a.log.Info("XDP program detached", "interface", name)

@@ -117,7 +117,7 @@ func (p pairNet) director(t *testing.T, l *lab.Lab, i int) *lab.Host {
 }
 
 // realServer is a host that takes the service's packets as the method brings them.
-func (p pairNet) realServer(t *testing.T, l *lab.Lab, name, addr, method string) {
+func (p pairNet) realServer(t *testing.T, l *lab.Lab, name, addr, method string) *lab.Host {
 	t.Helper()
 	h := labtest.Host(t, l, name, fmt.Sprintf("%s/%d", addr, p.bits))
 	ip := func(args ...string) {
@@ -148,6 +148,7 @@ func (p pairNet) realServer(t *testing.T, l *lab.Lab, name, addr, method string)
 	if _, err := h.Serve(":80"); err != nil {
 		t.Fatal(err)
 	}
+	return h
 }
 
 func sysctls(t *testing.T, h *lab.Host, values map[string]string) {

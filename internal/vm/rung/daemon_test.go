@@ -34,3 +34,24 @@ func TestVMDaemon(t *testing.T) {
 		})
 	}
 }
+
+// Tunnels need devices at the real servers that the machine of the tests may not
+// have: both families, through XDP, with packets that are too big at first.
+func TestVMTunnels(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "xvip")
+	if err := vm.Build(t.Context(), binary, "build", "github.com/xvip-lb/xvip/cmd/xvip"); err != nil {
+		t.Fatal(err)
+	}
+	vmtest.Run(t, vmtest.Suite{
+		Machine: vm.Machine{
+			Kernel: "6.12", Memory: 2 << 30,
+			Modules:  []string{"veth", "ipip", "ip6_tunnel"},
+			Programs: []string{"ip"},
+			Files:    []vm.File{{Path: "/usr/local/sbin/xvip", From: binary}},
+			Env:      []string{"XVIP_BIN=/usr/local/sbin/xvip"},
+			Limit:    8 * time.Minute,
+		},
+		Package: "github.com/xvip-lb/xvip/internal/e2e",
+		Pattern: "^TestXDPPairs$/TUN",
+	})
+}
