@@ -118,7 +118,7 @@ func (r *runner) run(ctx context.Context) {
 		r.arm(timer)
 		select {
 		case r.keep = <-r.stop:
-			r.handle(Shutdown{})
+			r.shutdown()
 			return
 		case <-ctx.Done():
 			r.handle(Shutdown{})

@@ -204,6 +204,7 @@ func (s *Set) reconcile() {
 		s.log.Error("some trackers do not run and change nothing", "err", err)
 	}
 	s.updateGroups()
+	var gone sync.WaitGroup
 	want := map[identity]*RouterSpec{}
 	for i := range s.wanted.Routers {
 		want[s.wanted.Routers[i].identity()] = &s.wanted.Routers[i]
@@ -211,9 +212,10 @@ func (s *Set) reconcile() {
 	for id, r := range s.routers {
 		if want[id] == nil {
 			delete(s.routers, id)
-			r.leave(NotifyDeleted, false)
+			gone.Go(func() { r.leave(NotifyDeleted, false) }) // each may wait for its successor
 		}
 	}
+	gone.Wait()
 	for _, spec := range s.wanted.Routers {
 		if r := s.routers[spec.identity()]; r != nil {
 			r.update(spec, s.groupOf(spec.Config.Name))
