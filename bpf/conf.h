@@ -8,7 +8,5 @@ volatile const __u64 conn_secret = 0;  /* keys the connection hash */
 volatile const __u32 conn_mask = 1023; /* buckets of conns - 1 */
 /* A tick is 2^tick_shift jiffies: a clock that costs a load, not a call. */
 volatile const __u32 tick_shift = 5;
-/* Idle time a connection is remembered, by stage (enum conn_stage), in ticks. */
-volatile const __u32 timeouts[16] = {};
 
 #endif

@@ -214,12 +214,12 @@ static __always_inline void conn_touch(struct conn *c, __u64 sig, __u32 word, __
 		conn_move(sig, word, stage);
 }
 
-static __always_inline int conn_expired(__u32 word, __u32 seen, __u32 now)
+static __always_inline int conn_expired(const struct setting_set *set, __u32 word, __u32 seen, __u32 now)
 {
 	__u32 idle = now - seen;
 
 	/* Another CPU's clock may have put seen just ahead of now. */
-	return idle > timeouts[word_stage(word)] && idle < 1u << 31;
+	return idle > set->timeouts[word_stage(word)] && idle < 1u << 31;
 }
 
 /* Ranks order candidates for replacement: the higher, the better. */
@@ -229,7 +229,7 @@ static __always_inline int conn_expired(__u32 word, __u32 seen, __u32 now)
 #define RANK_FREE (1ull << 62)
 #define RANK_SAME (1ull << 63)
 
-static __always_inline __u64 conn_rank(const struct conn *c, __u64 sig, __u32 now)
+static __always_inline __u64 conn_rank(const struct setting_set *set, const struct conn *c, __u64 sig, __u32 now)
 {
 	__u32 idle = now - c->seen;
 
@@ -239,7 +239,7 @@ static __always_inline __u64 conn_rank(const struct conn *c, __u64 sig, __u32 no
 		return RANK_SAME;
 	if (idle >= 1u << 31)
 		idle = 0;
-	if (conn_expired(c->word, c->seen, now))
+	if (conn_expired(set, c->word, c->seen, now))
 		return RANK_EXPIRED + idle;
 	return is_held(word_stage(c->word)) ? RANK_HELD : RANK_PROBATION + idle;
 }
@@ -254,14 +254,15 @@ __noinline __u32 conn_add_in(__u32 index, __u64 sig, __u32 word, __u64 at_least)
 	__u32 now = conn_now(), best = 0, gone = 0, had = 0;
 	struct conn_bucket *b = bpf_map_lookup_elem(&conns, &index);
 	struct conn_lock *l = conn_lock_of(index);
+	struct setting_set *set = the_settings();
 	__u64 best_rank = 0;
 
-	if (!b || !l)
+	if (!b || !l || !set)
 		return NO_PLACE;
 	bpf_spin_lock(&l->lock);
 #pragma unroll
 	for (int i = 0; i < CONN_WAYS; i++) {
-		__u64 rank = conn_rank(&b->way[i], sig, now);
+		__u64 rank = conn_rank(set, &b->way[i], sig, now);
 		if (rank > best_rank) {
 			best_rank = rank;
 			best = i;
@@ -303,13 +304,14 @@ static __always_inline __u32 conn_add(__u64 sig, __u32 word)
 __noinline int conn_full_in(__u32 index)
 {
 	struct conn_bucket *b = bpf_map_lookup_elem(&conns, &index);
+	struct setting_set *set = the_settings();
 	__u32 now = conn_now(), held = 0;
 
-	if (!b)
+	if (!b || !set)
 		return 0;
 #pragma unroll
 	for (int i = 0; i < CONN_WAYS; i++)
-		held += conn_rank(&b->way[i], 0, now) == RANK_HELD;
+		held += conn_rank(set, &b->way[i], 0, now) == RANK_HELD;
 	return held == CONN_WAYS;
 }
 

@@ -50,6 +50,13 @@ PINNED(verdicts, BPF_MAP_TYPE_PERCPU_ARRAY, VERDICTS, __u32, struct counters);
 
 PINNED(settings, BPF_MAP_TYPE_ARRAY, 1, __u32, struct setting_set);
 
+static __always_inline struct setting_set *the_settings(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&settings, &zero);
+}
+
 /* The secret of the connection hash, the same for every program that uses the
  * table. User space writes it once; the program has it as a constant. */
 PINNED(secret, BPF_MAP_TYPE_ARRAY, 1, __u32, __u64);

@@ -21,18 +21,19 @@ __noinline int sweep_bucket(__u32 index, __u32 now)
 {
 	struct conn_bucket *b = bpf_map_lookup_elem(&conns, &index);
 	struct conn_lock *l = conn_lock_of(index);
+	struct setting_set *set = the_settings();
 
-	if (!b || !l)
+	if (!b || !l || !set)
 		return 0;
 #pragma unroll
 	for (int i = 0; i < CONN_WAYS; i++) {
 		struct conn *c = &b->way[i];
 		__u32 word = c->word, gone = 0, orphan = is_orphan(word);
 
-		if (!c->sig || !(orphan || conn_expired(word, c->seen, now)))
+		if (!c->sig || !(orphan || conn_expired(set, word, c->seen, now)))
 			continue;
 		bpf_spin_lock(&l->lock);
-		if (c->sig && c->word == word && (orphan || conn_expired(word, c->seen, now))) {
+		if (c->sig && c->word == word && (orphan || conn_expired(set, word, c->seen, now))) {
 			c->sig = 0;
 			gone = 1;
 		}

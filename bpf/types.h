@@ -192,6 +192,7 @@ struct fragment {
 /* What only some packets have to know. */
 struct setting_set {
 	__u32 flags; /* enum setting */
+	__u32 timeouts[16]; /* idle ticks that a connection is remembered, by stage (conn.h) */
 };
 
 enum setting {

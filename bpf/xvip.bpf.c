@@ -16,8 +16,7 @@
 
 static __always_inline int has_setting(__u32 flag)
 {
-	__u32 zero = 0;
-	struct setting_set *s = bpf_map_lookup_elem(&settings, &zero);
+	struct setting_set *s = the_settings();
 
 	return s && s->flags & flag;
 }

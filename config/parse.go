@@ -82,6 +82,6 @@ func newConfig() *Config {
 			DBusServiceName: "org.keepalived.Vrrp1",
 		},
 		XVIP: XVIP{Dataplane: "auto", XDPMode: "auto", MetricsListen: "127.0.0.1:9650", ControlSocket: "/run/xvip/xvip.sock",
-			StateDir: "/run/xvip", BPFFSDir: "/sys/fs/bpf/xvip", ConnTableSize: 1 << 20, DrainTime: time.Minute, LogLevel: "info"},
+			StateDir: "/run/xvip", BPFFSDir: "/sys/fs/bpf/xvip", ConnTableSize: 1 << 20, LogLevel: "info"},
 	}
 }

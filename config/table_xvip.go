@@ -18,8 +18,8 @@ var tableXvip = []row{
 		doc: "Directory on a bpffs where programs and maps are pinned"},
 	{in: "xvip", word: "conn_table_size", args: num(1024, 1<<28), to: "ConnTableSize", def: "1048576", status: works,
 		doc: "Connections that the XDP engine can remember"},
-	{in: "xvip", word: "drain_time", args: secs(0, 86400), to: "DrainTime", def: "60", status: planned,
-		doc: "How long connections stay with the real server that a stateless scheduler gave them before the set changed"},
+	{in: "xvip", word: "drain_time", args: secs(0, 86400), to: "DrainTime", def: "lvs_timeouts tcp (900)", status: works,
+		doc: "How long connections that are not remembered stay with the real server that sh, dh or mh gave them before the set changed"},
 	{in: "xvip", word: "log_level", args: oneOf("debug", "info", "warn", "error"), to: "LogLevel", def: "info", status: works,
 		doc: "Least severe messages that are logged"},
 }

@@ -258,6 +258,9 @@ func (b *bench) fillRungs(want []dataplane.VirtualService) error {
 // fill makes the services of one instance; every real server is known.
 func (b *bench) fill(objs *bpfObjects, want []dataplane.VirtualService) error {
 	t := newTables(&objs.bpfMaps, b.clock)
+	if err := t.setTimeouts(Timeouts{}); err != nil {
+		return err
+	}
 	if _, err := t.apply(want); err != nil {
 		return err
 	}

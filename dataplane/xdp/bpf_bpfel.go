@@ -198,8 +198,9 @@ const (
 )
 
 type bpfSettingSet struct {
-	_     structs.HostLayout
-	Flags uint32
+	_        structs.HostLayout
+	Flags    uint32
+	Timeouts [16]uint32
 }
 
 type bpfSlot struct {
@@ -269,7 +270,6 @@ const (
 	bpfVarConnMask          = "conn_mask"
 	bpfVarConnSecret        = "conn_secret"
 	bpfVarTickShift         = "tick_shift"
-	bpfVarTimeouts          = "timeouts"
 	bpfVarTypeConnStage     = "type_conn_stage"
 	bpfVarTypeMissing       = "type_missing"
 	bpfVarTypeRealFlags     = "type_real_flags"
@@ -355,7 +355,6 @@ type bpfVariableSpecs struct {
 	ConnMask         *ebpf.VariableSpec `ebpf:"conn_mask"`
 	ConnSecret       *ebpf.VariableSpec `ebpf:"conn_secret"`
 	TickShift        *ebpf.VariableSpec `ebpf:"tick_shift"`
-	Timeouts         *ebpf.VariableSpec `ebpf:"timeouts"`
 	TypeConnStage    *ebpf.VariableSpec `ebpf:"type_conn_stage"`
 	TypeMissing      *ebpf.VariableSpec `ebpf:"type_missing"`
 	TypeRealFlags    *ebpf.VariableSpec `ebpf:"type_real_flags"`
@@ -433,7 +432,6 @@ type bpfVariables struct {
 	ConnMask         *ebpf.Variable `ebpf:"conn_mask"`
 	ConnSecret       *ebpf.Variable `ebpf:"conn_secret"`
 	TickShift        *ebpf.Variable `ebpf:"tick_shift"`
-	Timeouts         *ebpf.Variable `ebpf:"timeouts"`
 	TypeConnStage    *ebpf.Variable `ebpf:"type_conn_stage"`
 	TypeMissing      *ebpf.Variable `ebpf:"type_missing"`
 	TypeRealFlags    *ebpf.Variable `ebpf:"type_real_flags"`

@@ -3,6 +3,7 @@
 package xdp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,12 +29,19 @@ type Options struct {
 	Mode          string   // "auto" (or empty), "native" or "generic"
 	PinDir        string   // empty: DefaultPinDir
 	ConnTableSize int      // connections to remember; 0: about a million
-	Timeouts      Timeouts // of idle connections
 	Log           *slog.Logger
 }
 
 // Timeouts are those of lvs_timeouts; 0 is the kernel's default.
 type Timeouts struct{ TCP, FIN, UDP time.Duration }
+
+// Settings may change while the engine runs.
+type Settings struct {
+	Timeouts Timeouts // of idle connections
+	// Drain is how long flows of a service without memory stay with the real
+	// server that had their slot before; 0: as long as idle TCP connections.
+	Drain time.Duration
+}
 
 // Engine implements dataplane.Engine. Its methods may be called by several
 // goroutines.
@@ -87,6 +95,9 @@ func New(_ context.Context, opt Options) (*Engine, error) {
 	if n := len(e.tables.services); n > 0 {
 		opt.Log.Info("took over what is pinned", "dir", opt.PinDir, "services", n, "real_servers", len(e.tables.reals))
 	}
+	if err := e.Configure(Settings{}); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
 	if err := e.Attach(opt.Interfaces); err != nil {
 		opt.Log.Error("XDP is not on every interface", "err", err)
 	}
@@ -95,6 +106,17 @@ func New(_ context.Context, opt Options) (*Engine, error) {
 
 // Name implements dataplane.Engine.
 func (e *Engine) Name() string { return "xdp" }
+
+// Configure makes settings act; drains that run already keep their end.
+func (e *Engine) Configure(s Settings) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return errClosed
+	}
+	e.tables.drain = cmp.Or(s.Drain, s.Timeouts.TCP, timeoutTCP)
+	return e.tables.setTimeouts(s.Timeouts)
+}
 
 // Attach makes the program run on exactly these interfaces.
 func (e *Engine) Attach(names []string) error {

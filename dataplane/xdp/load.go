@@ -107,12 +107,8 @@ func setConstants(spec *ebpf.CollectionSpec, key uint64, opt Options, clock *tic
 	buckets := bucketsFor(opt.ConnTableSize)
 	spec.Maps[bpfMapConns].MaxEntries = buckets
 	spec.Maps[bpfMapPeers].MaxEntries = buckets
-	var limits [16]uint32
-	for stage, d := range stageTimeouts(opt.Timeouts) {
-		limits[stage] = clock.ticks(d)
-	}
 	for name, value := range map[string]any{
-		bpfVarConnSecret: key, bpfVarConnMask: buckets - 1, bpfVarTickShift: clock.shift, bpfVarTimeouts: limits,
+		bpfVarConnSecret: key, bpfVarConnMask: buckets - 1, bpfVarTickShift: clock.shift,
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return fmt.Errorf("set constant %s: %w", name, err)

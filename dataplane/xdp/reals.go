@@ -180,7 +180,8 @@ const maxShared = 8
 
 // setSettings tells the program which rare things there are.
 func (t *tables) setSettings() error {
-	now := bpfSettingSet{Flags: t.setting.Flags & uint32(bpfSettingSETTING_TX_REDIRECT)}
+	now := t.setting
+	now.Flags &= uint32(bpfSettingSETTING_TX_REDIRECT)
 	if len(t.replies) > 0 {
 		now.Flags |= uint32(bpfSettingSETTING_NAT)
 	}
@@ -188,6 +189,15 @@ func (t *tables) setSettings() error {
 		if k.Port == 0 {
 			now.Flags |= uint32(bpfSettingSETTING_ANY_PORT)
 		}
+	}
+	return t.putSettings(now)
+}
+
+// setTimeouts says how long idle connections are remembered.
+func (t *tables) setTimeouts(timeouts Timeouts) error {
+	now := t.setting
+	for stage, d := range stageTimeouts(timeouts) {
+		now.Timeouts[stage] = t.clock.ticks(d)
 	}
 	return t.putSettings(now)
 }

@@ -66,6 +66,9 @@ func (e *engines) choose(why map[string]string) {
 	var list []dataplane.Engine
 	if e.xdp != nil {
 		list = append(list, e.xdp)
+		if err := e.xdp.Configure(xdpSettings(e.cfg)); err != nil {
+			e.log.Error("settings of the XDP engine are as they were", "err", err)
+		}
 		if err := e.xdp.Attach(wantedInterfaces(e.cfg)); err != nil {
 			e.log.Error("XDP is not on every interface", "err", err)
 		}
@@ -75,6 +78,12 @@ func (e *engines) choose(why map[string]string) {
 		list = append(list, e.ipvs)
 	}
 	e.chooser.SetEngines(list, off)
+}
+
+// xdpSettings gives what the configuration says about connections.
+func xdpSettings(cfg *config.Config) xdp.Settings {
+	t := cfg.Global.LVSTimeouts
+	return xdp.Settings{Timeouts: xdp.Timeouts{TCP: max(0, t.TCP), FIN: max(0, t.TCPFin), UDP: max(0, t.UDP)}, Drain: cfg.XVIP.DrainTime}
 }
 
 // level is how much it matters that an engine is off: a service that then has

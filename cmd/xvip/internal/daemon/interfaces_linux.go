@@ -42,6 +42,9 @@ func wantedInterfaces(cfg *config.Config) []string {
 			names = append(names, towards(rs.Address)...)
 		}
 	}
+	for i, name := range names {
+		names[i] = below(name)
+	}
 	return uniq(names)
 }
 
@@ -77,6 +80,20 @@ func towards(addr netip.Addr) []string {
 		return nil
 	}
 	return []string{link.Attrs().Name}
+}
+
+// below names the device whose frames carry those of a VLAN interface, tags and
+// all: there the program runs.
+func below(name string) string {
+	link, err := netlink.LinkByName(name)
+	for err == nil {
+		vlan, ok := link.(*netlink.Vlan)
+		if !ok {
+			return link.Attrs().Name
+		}
+		link, err = netlink.LinkByIndex(vlan.ParentIndex)
+	}
+	return name
 }
 
 func uniq(names []string) []string {
