@@ -44,6 +44,7 @@ type Director struct {
 	masters  map[string]bool
 	decision Decision
 	settled  bool
+	waiting  []chan struct{} // of Settle
 }
 
 // New makes a Director that wants nothing until SetConfig.
@@ -65,6 +66,20 @@ func (d *Director) SetMaster(router string, master bool) {
 	d.masters[router] = master
 	d.mu.Unlock()
 	d.Wake()
+}
+
+// Settle waits until Run has applied what was set before the call, or failed to,
+// or ctx ends.
+func (d *Director) Settle(ctx context.Context) {
+	done := make(chan struct{})
+	d.mu.Lock()
+	d.waiting = append(d.waiting, done)
+	d.mu.Unlock()
+	d.Wake()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
 }
 
 // Wake makes Run look at its inputs again, such as after a health transition.
@@ -112,6 +127,15 @@ func (d *Director) Run(ctx context.Context) error {
 }
 
 func (d *Director) step(ctx context.Context) error {
+	d.mu.Lock()
+	waiting := d.waiting
+	d.waiting = nil
+	d.mu.Unlock()
+	defer func() {
+		for _, done := range waiting {
+			close(done)
+		}
+	}()
 	next, ok := d.decide()
 	if !ok {
 		return nil

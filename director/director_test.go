@@ -101,3 +101,31 @@ func TestWhatSomeoneElseChangedIsRepaired(t *testing.T) {
 		}
 	})
 }
+
+// Whoever opens the gate of a service may wait until packets find it open.
+func TestSettleReturnsOnceTheForwarderHasIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &dataplane.Fake{}
+		d := New(Options{Forwarder: f, Health: func() Health { return Health{} }, Log: slog.New(slog.DiscardHandler)})
+		ctx, cancel := context.WithCancel(t.Context())
+		short, stop := context.WithTimeout(ctx, time.Second)
+		begin := time.Now()
+		d.Settle(short) // nothing runs
+		stop()
+		if time.Since(begin) != time.Second {
+			t.Errorf("without Run it returns after %v", time.Since(begin))
+		}
+		done := make(chan error)
+		go func() { done <- d.Run(ctx) }()
+		d.SetConfig(&config.Config{})
+		d.Settle(ctx)
+		if f.Applied() == 0 {
+			t.Error("settled, and nothing was applied")
+		}
+		f.FailWith(errors.New("no"))
+		d.SetMaster("VI_1", true)
+		d.Settle(ctx) // a failure settles too: the addresses do not wait for ever
+		cancel()
+		<-done
+	})
+}

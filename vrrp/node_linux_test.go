@@ -110,7 +110,7 @@ func (n *node) runAll(w Wanted) {
 	log, text := testLog()
 	n.log = text
 	noError(n.t, within(n.ns, func() (err error) {
-		n.set, err = NewSet(log, func(string, Role) {})
+		n.set, err = NewSet(log, nil, nil)
 		return err
 	}))
 	ctx, cancel := context.WithCancel(context.Background())

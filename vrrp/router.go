@@ -37,7 +37,7 @@ func newRouter(s *Set, spec RouterSpec) *router {
 	r.setSurroundings(&spec)
 	r.announce = NewAddressAnnouncer(s.sockets, r.owner)
 	r.notify = NewNotifier(NotifyInstance, c.Name, spec.Notify, s.wanted.FIFOs, script.Start, log)
-	r.runner = newRunner(c, Shell{Dial: s.dial, Owner: r.owner, Announcer: r.announce, Log: log, OnRole: r.roleChanged,
+	r.runner = newRunner(c, Shell{Dial: s.dial, Owner: gatedOwner{r.owner, r.owned}, Announcer: r.announce, Log: log, OnRole: r.roleChanged,
 		OnLower: func(HeardLower) { r.notify.Notify(NotifyMasterRxLowerPri, r.effective()) }})
 	r.watch()
 	return r
@@ -48,6 +48,9 @@ func (r *router) name() string {
 	defer r.mu.Unlock()
 	return r.spec.Config.Name
 }
+
+// owned tells whether this router's addresses are this host's.
+func (r *router) owned(ctx context.Context, yes bool) { r.set.onOwned(ctx, r.name(), yes) }
 
 func (r *router) effective() uint8 {
 	var st RouterStatus
@@ -222,8 +225,12 @@ func (r *router) watch() {
 // update takes a new configuration of the same identity.
 func (r *router) update(spec RouterSpec, group *syncGroup) {
 	r.mu.Lock()
+	renamed := r.spec.Config.Name != spec.Config.Name
 	r.spec, r.group = spec, group
 	r.mu.Unlock()
+	if renamed && r.runner.role() == Master {
+		r.owned(context.Background(), true)
+	}
 	r.notify.Configure(spec.Config.Name, spec.Notify, r.set.wanted.FIFOs)
 	r.runner.tell(Reconfigure{spec.Config})
 	added, err := r.owner.SetAddresses(context.Background(), spec.Owned)

@@ -109,6 +109,7 @@ type Set struct {
 	links   *LinkMonitor
 	sockets *AnnounceSockets
 	onRole  func(name string, role Role)
+	onOwned func(ctx context.Context, name string, owned bool)
 
 	trackers *Trackers
 	around   *surroundings
@@ -124,8 +125,16 @@ type Set struct {
 }
 
 // NewSet opens netlink and reads the links. onRole hears of every change of
-// role, from the goroutine of the router; it must not block.
-func NewSet(log *slog.Logger, onRole func(name string, role Role)) (*Set, error) {
+// role, from the goroutine of the router; it must not block. onOwned is called
+// before a router takes its addresses and after it has released them; it may
+// wait a little until packets are treated so. Either may be nil.
+func NewSet(log *slog.Logger, onRole func(name string, role Role), onOwned func(ctx context.Context, name string, owned bool)) (*Set, error) {
+	if onRole == nil {
+		onRole = func(string, Role) {}
+	}
+	if onOwned == nil {
+		onOwned = func(context.Context, string, bool) {}
+	}
 	nl, err := OpenNetlink()
 	if err != nil {
 		return nil, err
@@ -134,7 +143,7 @@ func NewSet(log *slog.Logger, onRole func(name string, role Role)) (*Set, error)
 	if err != nil {
 		return nil, errors.Join(err, nl.Close())
 	}
-	return &Set{log: log, nl: nl, links: links, around: newSurroundings(nl, log), sockets: NewAnnounceSockets(nl, links), onRole: onRole,
+	return &Set{log: log, nl: nl, links: links, around: newSurroundings(nl, log), sockets: NewAnnounceSockets(nl, links), onRole: onRole, onOwned: onOwned,
 		trackers: NewTrackers(script.Run, log), routers: map[identity]*router{}, stopTrackers: func() {}}, nil
 }
 

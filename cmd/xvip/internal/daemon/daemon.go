@@ -75,7 +75,7 @@ func Run(ctx context.Context, opt *options.Options, version string, cfg *config.
 		Health: func() director.Health { return d.checks.Servers() },
 	})
 	d.checks.OnTransition(func(health.Transition) { d.director.Wake() })
-	if d.routers, err = newRouters(cfg, log, d.setMaster); err != nil {
+	if d.routers, err = newRouters(cfg, log, d.engines.setMaster, d.setOwned); err != nil {
 		return err
 	}
 	d.metrics.configTaken(Counts(ds))
@@ -138,11 +138,17 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, onReady func()) er
 	return err
 }
 
-// setMaster tells everyone whom it concerns that a virtual router is Master or
-// not; the director last, which then applies.
-func (d *Daemon) setMaster(router string, master bool) {
-	d.engines.setMaster(router, master)
-	d.director.SetMaster(router, master)
+// gateWithin bounds how long a virtual router waits for the forwarder before it
+// takes its addresses: better late packets than no owner.
+const gateWithin = 300 * time.Millisecond
+
+// setOwned opens or closes the gate of the services on a virtual router's
+// addresses, and waits until the kernel has it so.
+func (d *Daemon) setOwned(ctx context.Context, router string, owned bool) {
+	d.director.SetMaster(router, owned)
+	ctx, cancel := context.WithTimeout(ctx, gateWithin)
+	defer cancel()
+	d.director.Settle(ctx)
 }
 
 // obey handles signals one at a time until one of them, ctx, or the failure of

@@ -21,8 +21,8 @@ type routers struct {
 	log   *slog.Logger
 }
 
-func newRouters(cfg *config.Config, log *slog.Logger, setMaster func(router string, master bool)) (*routers, error) {
-	set, err := vrrp.NewSet(log, func(name string, role vrrp.Role) { setMaster(name, role == vrrp.Master) })
+func newRouters(cfg *config.Config, log *slog.Logger, setMaster func(router string, master bool), setOwned func(ctx context.Context, router string, owned bool)) (*routers, error) {
+	set, err := vrrp.NewSet(log, func(name string, role vrrp.Role) { setMaster(name, role == vrrp.Master) }, setOwned)
 	if err != nil {
 		return nil, err
 	}
