@@ -46,8 +46,9 @@ type Settings struct {
 // Engine implements dataplane.Engine. Its methods may be called by several
 // goroutines.
 type Engine struct {
-	dir string
-	log *slog.Logger
+	dir  string
+	log  *slog.Logger
+	host hostAddresses
 
 	mu       sync.Mutex
 	objs     *bpfObjects
@@ -56,7 +57,6 @@ type Engine struct {
 	sweeper  *sweeper
 	attacher *attacher
 	closed   bool
-	resolve  chan struct{} // wakes the resolver
 }
 
 var _ dataplane.Engine = (*Engine)(nil)
@@ -85,7 +85,7 @@ func New(_ context.Context, opt Options) (*Engine, error) {
 	if err != nil {
 		return nil, errors.Join(explain(err), clock.close())
 	}
-	e := &Engine{dir: opt.PinDir, log: opt.Log, objs: objs, clock: clock, resolve: make(chan struct{}, 1),
+	e := &Engine{dir: opt.PinDir, log: opt.Log, objs: objs, clock: clock,
 		sweeper:  &sweeper{prog: objs.Sweep, buckets: objs.Conns.MaxEntries()},
 		attacher: &attacher{dir: opt.PinDir, mode: opt.Mode, prog: objs.Xvip, log: opt.Log, on: map[string]*attachment{}}}
 	e.tables = newTables(&objs.bpfMaps, clock)
@@ -143,12 +143,8 @@ func (e *Engine) Apply(_ context.Context, want []dataplane.VirtualService) error
 	if e.closed {
 		return errClosed
 	}
-	changed, err := e.tables.apply(want)
-	if changed > 0 {
-		err = errors.Join(err, e.resolveAll())
-		e.wakeResolver()
-	}
-	return err
+	_, err := e.tables.apply(want)
+	return errors.Join(err, e.tables.resolveNew(newResolver(true)))
 }
 
 // Services implements dataplane.Forwarder.
@@ -217,13 +213,6 @@ func (e *Engine) Withdraw(context.Context) error {
 	// Only an empty directory goes; one that others use too stays.
 	_ = os.Remove(filepath.Clean(e.dir))
 	return err
-}
-
-func (e *Engine) wakeResolver() {
-	select {
-	case e.resolve <- struct{}{}:
-	default:
-	}
 }
 
 // explain says what to do when the kernel does not let us use BPF.

@@ -94,6 +94,7 @@ func (e *Engine) follow(ctx context.Context) error {
 	defer tick.Stop()
 	wait := time.NewTimer(0)
 	defer wait.Stop()
+	pause := time.Duration(0) // with many servers a look takes long, and is made less often
 	for {
 		select {
 		case <-ctx.Done():
@@ -104,39 +105,54 @@ func (e *Engine) follow(ctx context.Context) error {
 			if !ok {
 				return errors.New("neighbour subscription ended")
 			}
-			wait.Reset(settle)
+			wait.Reset(max(settle, pause))
 		case <-routes:
-			wait.Reset(settle)
+			wait.Reset(max(settle, pause))
 		case <-links:
-			wait.Reset(settle)
+			wait.Reset(max(settle, pause))
 		case <-addrs:
-			wait.Reset(settle)
-		case <-e.resolve:
-			wait.Reset(settle)
+			wait.Reset(max(settle, pause))
 		case <-tick.C:
-			e.refresh(true)
+			pause = e.timed(true)
+			tick.Reset(max(confirmEvery, pause))
 		case <-wait.C:
-			e.refresh(false)
+			pause = e.timed(false)
 		}
 	}
 }
 
-// refresh resolves all servers; with confirm it also asks the kernel to confirm
-// neighbours that grow old.
+// timed refreshes and gives the pause that should follow: nine times as long, so
+// that next hops never take more than a tenth of a CPU.
+func (e *Engine) timed(confirm bool) time.Duration {
+	begin := time.Now()
+	e.refresh(confirm)
+	return 9 * time.Since(begin)
+}
+
+// refresh looks up the next hops of all servers; with confirm it also asks the
+// kernel to confirm neighbours that grow old. The lookups are made without the
+// lock: with many servers they take long.
 func (e *Engine) refresh(confirm bool) {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return
+	}
+	addrs := e.tables.addresses()
+	e.mu.Unlock()
+	r := newResolver(confirm)
+	for _, a := range addrs {
+		r.lookup(a)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return
 	}
-	r := newResolver(confirm)
-	if err := e.tables.resolve(r); err != nil {
+	if err := e.tables.resolveKnown(r); err != nil {
 		e.log.Error("next hops not updated", "err", err)
 	}
 }
-
-// resolveAll is refresh for a caller that holds the lock.
-func (e *Engine) resolveAll() error { return e.tables.resolve(newResolver(true)) }
 
 // probe makes the kernel ask for the neighbour by ARP or neighbour solicitation
 // (NTF_USE, net/core/neighbour.c). Whatever comes of it arrives as a neighbour message.
@@ -182,22 +198,6 @@ func interfaceIndex(name string) int {
 func isVeth(name string) bool {
 	l, err := netlink.LinkByName(name)
 	return err == nil && l.Type() == "veth"
-}
-
-// hostHas says that some interface carries the address.
-func hostHas(a netip.Addr) bool {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return false
-	}
-	for _, x := range addrs {
-		if n, ok := x.(*net.IPNet); ok {
-			if h, ok := netip.AddrFromSlice(n.IP); ok && h.Unmap() == a {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // programOn names the XDP program on an interface; empty when there is none.

@@ -36,6 +36,7 @@ func (t *tables) setReals(s *service, svc dataplane.VirtualService) error {
 				return err
 			}
 			s.reals[rs.Key()] = index
+			t.fresh = append(t.fresh, index)
 		}
 		now := t.reals[index] // keeps a next hop that is known
 		now.Addr, now.Port, now.Method = addrWords(rs.Address), swap16(rs.Port), uint8(rs.Method)

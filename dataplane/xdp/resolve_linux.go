@@ -9,10 +9,45 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// resolve brings the next hop of every real server up to date.
-func (t *tables) resolve(r *resolver) error {
-	var errs []error
+// addresses gives those of all real servers, each once.
+func (t *tables) addresses() []netip.Addr {
+	seen := make(map[[4]uint32]bool, len(t.reals))
+	var out []netip.Addr
+	for _, r := range t.reals {
+		if !seen[r.Addr] {
+			seen[r.Addr] = true
+			out = append(out, wordsAddr(r.Addr))
+		}
+	}
+	return out
+}
+
+// resolveNew finds the next hops of servers that came since the last time.
+func (t *tables) resolveNew(r *resolver) error {
+	err := t.resolve(r, t.fresh)
+	t.fresh = nil
+	return err
+}
+
+// resolveKnown writes the next hops that r has looked up.
+func (t *tables) resolveKnown(r *resolver) error {
+	indexes := make([]uint32, 0, len(t.reals))
 	for index, real := range t.reals {
+		if _, ok := r.cache[wordsAddr(real.Addr)]; ok {
+			indexes = append(indexes, index)
+		}
+	}
+	return t.resolve(r, indexes)
+}
+
+// resolve brings the next hops of real servers up to date.
+func (t *tables) resolve(r *resolver, indexes []uint32) error {
+	var errs []error
+	for _, index := range indexes {
+		real, ok := t.reals[index]
+		if !ok {
+			continue // it left again
+		}
 		now := real
 		now.Flags &^= uint32(bpfRealFlagsREAL_RESOLVED | bpfRealFlagsREAL_LOCAL | bpfRealFlagsREAL_REDIRECT)
 		hop := r.lookup(wordsAddr(real.Addr))

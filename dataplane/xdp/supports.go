@@ -3,7 +3,10 @@ package xdp
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"sync"
+	"time"
 
 	"github.com/xvip-lb/xvip/dataplane"
 )
@@ -25,20 +28,21 @@ func (e *Engine) Supports(s dataplane.VirtualService) error {
 	case s.OnePacket && s.Protocol != dataplane.UDP:
 		return fmt.Errorf("one-packet scheduling is for UDP, the service is %s", s.Protocol)
 	}
+	local := e.host.addresses()
 	for _, r := range s.RealServers {
-		if err := supportsReal(s, r); err != nil {
+		if err := supportsReal(s, r, r.Address.IsLoopback() || local[r.Address]); err != nil {
 			return fmt.Errorf("real server %s: %w", r.Key(), err)
 		}
 	}
 	return nil
 }
 
-func supportsReal(s dataplane.VirtualService, r dataplane.RealServer) error {
+func supportsReal(s dataplane.VirtualService, r dataplane.RealServer, local bool) error {
 	if r.UpperThreshold != 0 || r.LowerThreshold != 0 {
 		return errors.New("connection thresholds need IPVS")
 	}
 	samePort := r.Port == s.Port || r.Port == 0
-	if isLocal(r.Address) {
+	if local {
 		if !samePort {
 			return errors.New("it is this host and has another port than the service")
 		}
@@ -89,5 +93,31 @@ func supportsNAT(s dataplane.VirtualService, r dataplane.RealServer) error {
 	return nil
 }
 
-// isLocal says that an address is this host's.
-func isLocal(a netip.Addr) bool { return a.IsLoopback() || hostHas(a) }
+// hostAddresses are those of this host, read anew when they are a second old: a
+// large configuration asks for them a hundred thousand times.
+type hostAddresses struct {
+	mu    sync.Mutex
+	read  time.Time
+	known map[netip.Addr]bool
+}
+
+func (h *hostAddresses) addresses() map[netip.Addr]bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Since(h.read) < time.Second {
+		return h.known
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return h.known // the kernel may answer the next time
+	}
+	h.read, h.known = time.Now(), map[netip.Addr]bool{}
+	for _, x := range addrs {
+		if n, ok := x.(*net.IPNet); ok {
+			if a, ok := netip.AddrFromSlice(n.IP); ok {
+				h.known[a.Unmap()] = true
+			}
+		}
+	}
+	return h.known
+}

@@ -36,6 +36,7 @@ type tables struct {
 	ids      *numbers                 // of services
 	indexes  *numbers                 // of reals
 	slots    *spans
+	fresh    []uint32  // reals whose next hop was never looked for
 	quitting []quitter // reals that left, to be freed with the next change
 	setting  bpfSettingSet
 }
