@@ -139,6 +139,51 @@ __noinline int forward_nat(struct xdp_md *ctx, __u32 index, __u64 where)
 	return leave_to(ctx, p, r);
 }
 
+/* way_of gives the first of the host's routes that fits a client, or none. */
+static __always_inline struct way *way_of(const __be32 *to)
+{
+	for (__u32 i = 0; i < MAX_WAYS; i++) {
+		__u32 at = i;
+		struct way *w = bpf_map_lookup_elem(&ways, &at);
+
+		if (!w || !(w->flags & WAY_USED))
+			return 0;
+		if ((to[3] & w->mask[3]) == w->net[3] && (to[2] & w->mask[2]) == w->net[2] && (to[1] & w->mask[1]) == w->net[1] &&
+		    (to[0] & w->mask[0]) == w->net[0])
+			return w;
+	}
+	return 0;
+}
+
+/* leave_by sends the packet to the router of a route, or gives 0 when the kernel
+ * must be asked. */
+static __always_inline __u64 leave_by(struct xdp_md *ctx, const struct packet *p)
+{
+	__be32 to[4];
+	__u32 length;
+
+	if (p->v6) {
+		struct ipv6hdr *ip = frame_at(ctx, p->l2_len, sizeof(*ip));
+		if (!ip)
+			return 0;
+		set_v6(to, &ip->daddr);
+		length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
+	} else {
+		struct iphdr *ip = frame_at(ctx, p->l2_len, sizeof(*ip));
+		if (!ip)
+			return 0;
+		set_v4(to, ip->daddr);
+		length = bpf_ntohs(ip->tot_len);
+	}
+	struct way *w = way_of(to);
+	if (!w || !(w->flags & WAY_KNOWN) || length > w->mtu)
+		return 0;
+	__u32 ifindex = w->ifindex;
+	if (!change_l2(ctx, p, w->l2, w->l2_len))
+		return DROP_MALFORMED;
+	return FORWARD_REDIRECT | (__u64)ifindex << 32;
+}
+
 /* route_out asks the kernel's tables for the way to a client (net/core/filter.c,
  * bpf_xdp_fib_lookup) and gives the frame that header. The packet's addresses
  * are already those that leave. */
@@ -204,7 +249,8 @@ __noinline __u64 send_reply(struct xdp_md *ctx, __u32 index, __u64 where)
 	__builtin_memcpy(w.addr, r->vaddr, sizeof(w.addr));
 	if (!rewrite_packet(ctx, p, &w))
 		return DROP_MALFORMED;
-	return route_out(ctx, p);
+	__u64 out = leave_by(ctx, p);
+	return out ? out : route_out(ctx, p);
 }
 
 /* How many services may share one address and port of a real server. */

@@ -154,7 +154,7 @@ __noinline int forward_tun(struct xdp_md *ctx, __u32 index, __u64 where)
 	void *frame = frame_at(ctx, 0, L2_MAX), *ip;
 	if (!frame)
 		return DROP_MALFORMED;
-	write_l2(frame, r);
+	write_l2(frame, r->l2, r->l2_len);
 	if (outer_is_v4(r)) {
 		ip = frame_at(ctx, r->l2_len, sizeof(struct iphdr) + GUE_LEN);
 		if (!ip)

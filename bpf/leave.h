@@ -25,18 +25,18 @@ static __always_inline int spend(struct xdp_md *ctx, const struct packet *p)
 	return 1;
 }
 
-/* write_l2 writes the frame header of the way to r. Its callers have seen that
+/* write_l2 writes a frame header. Its callers have seen that
  * the frame is as long as that. */
-static __always_inline void write_l2(void *frame, const struct real *r)
+static __always_inline void write_l2(void *frame, const __u8 *l2, __u8 l2_len)
 {
-	*(__u64 *)frame = *(__u64 *)r->l2;
-	*(__u32 *)(frame + 8) = *(__u32 *)(r->l2 + 8);
-	*(__u16 *)(frame + 12) = *(__u16 *)(r->l2 + 12);
-	if (r->l2_len == 14)
+	*(__u64 *)frame = *(__u64 *)l2;
+	*(__u32 *)(frame + 8) = *(__u32 *)(l2 + 8);
+	*(__u16 *)(frame + 12) = *(__u16 *)(l2 + 12);
+	if (l2_len == 14)
 		return;
-	*(__u32 *)(frame + 14) = *(__u32 *)(r->l2 + 14);
-	if (r->l2_len == L2_MAX)
-		*(__u32 *)(frame + 18) = *(__u32 *)(r->l2 + 18);
+	*(__u32 *)(frame + 14) = *(__u32 *)(l2 + 14);
+	if (l2_len == L2_MAX)
+		*(__u32 *)(frame + 18) = *(__u32 *)(l2 + 18);
 }
 
 static __always_inline int way_out(struct xdp_md *ctx, const struct real *r)
@@ -44,17 +44,22 @@ static __always_inline int way_out(struct xdp_md *ctx, const struct real *r)
 	return r->ifindex == ctx->ingress_ifindex && !(r->flags & REAL_REDIRECT) ? FORWARD_TX : FORWARD_REDIRECT;
 }
 
-/* leave_to gives the frame its new header, in place if that is as long as the
- * old one. After it no pointer into the packet is good. */
-static __always_inline int leave_to(struct xdp_md *ctx, const struct packet *p, const struct real *r)
+/* change_l2 gives the frame a new header, in place if that is as long as the old
+ * one. After it no pointer into the packet is good. */
+static __always_inline int change_l2(struct xdp_md *ctx, const struct packet *p, const __u8 *l2, __u8 l2_len)
 {
-	if (p->l2_len != r->l2_len && bpf_xdp_adjust_head(ctx, (int)p->l2_len - (int)r->l2_len))
-		return DROP_MALFORMED;
+	if (p->l2_len != l2_len && bpf_xdp_adjust_head(ctx, (int)p->l2_len - (int)l2_len))
+		return 0;
 	void *frame = frame_at(ctx, 0, L2_MAX);
 	if (!frame)
-		return DROP_MALFORMED;
-	write_l2(frame, r);
-	return way_out(ctx, r);
+		return 0;
+	write_l2(frame, l2, l2_len);
+	return 1;
+}
+
+static __always_inline int leave_to(struct xdp_md *ctx, const struct packet *p, const struct real *r)
+{
+	return change_l2(ctx, p, r->l2, r->l2_len) ? way_out(ctx, r) : DROP_MALFORMED;
 }
 
 #endif

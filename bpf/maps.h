@@ -48,6 +48,11 @@ PINNED(real_stats, BPF_MAP_TYPE_PERCPU_ARRAY, MAX_REALS, __u32, struct counters)
 PINNED(service_stats, BPF_MAP_TYPE_ARRAY, MAX_SERVICES, __u32, struct counters);
 PINNED(verdicts, BPF_MAP_TYPE_PERCPU_ARRAY, VERDICTS, __u32, struct counters);
 
+/* The host's routes, the longest prefixes first, if they are few enough; else
+ * none, and the kernel is asked for each packet. */
+#define MAX_WAYS 16
+PINNED(ways, BPF_MAP_TYPE_ARRAY, MAX_WAYS, __u32, struct way);
+
 PINNED(settings, BPF_MAP_TYPE_ARRAY, 1, __u32, struct setting_set);
 
 static __always_inline struct setting_set *the_settings(void)

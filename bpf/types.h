@@ -201,6 +201,22 @@ enum setting {
 	SETTING_TX_REDIRECT = 4, /* answers leave by redirect; see REAL_REDIRECT */
 };
 
+enum way_flags {
+	WAY_USED = 1,
+	WAY_KNOWN = 2, /* through a router whose MAC is known */
+};
+
+/* A route of this host, for replies of NAT; IPv4 as IPv4-mapped. */
+struct way {
+	__be32 net[4];
+	__be32 mask[4];
+	__u8 l2[L2_MAX];
+	__u8 l2_len;
+	__u8 flags; /* enum way_flags */
+	__u32 ifindex;
+	__u32 mtu; /* octets of IP packet */
+};
+
 /* A neighbour the program missed. Network byte order. */
 struct missing {
 	__be32 addr[4];

@@ -165,6 +165,7 @@ const enum service_flags *type_service_flags __attribute__((unused));
 const enum schedule *type_schedule __attribute__((unused));
 const enum real_flags *type_real_flags __attribute__((unused));
 const enum conn_stage *type_conn_stage __attribute__((unused));
+const enum way_flags *type_way_flags __attribute__((unused));
 const enum setting *type_setting __attribute__((unused));
 const struct missing *type_missing __attribute__((unused));
 

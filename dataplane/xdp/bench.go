@@ -272,7 +272,7 @@ func (b *bench) fill(objs *bpfObjects, want []dataplane.VirtualService) error {
 			return err
 		}
 	}
-	return nil
+	return t.setWays(newResolver(false).ways())
 }
 
 func benchService(vip netip.Addr, port uint16, sched dataplane.Scheduler, m dataplane.Method, reals int) dataplane.VirtualService {

@@ -244,6 +244,24 @@ const (
 	bpfVerdictVERDICTS           bpfVerdict = 17
 )
 
+type bpfWay struct {
+	_       structs.HostLayout
+	Net     [4]uint32
+	Mask    [4]uint32
+	L2      [22]uint8
+	L2Len   uint8
+	Flags   uint8
+	Ifindex uint32
+	Mtu     uint32
+}
+
+type bpfWayFlags uint32
+
+const (
+	bpfWayFlagsWAY_USED  bpfWayFlags = 1
+	bpfWayFlagsWAY_KNOWN bpfWayFlags = 2
+)
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -265,6 +283,7 @@ const (
 	bpfMapSlots             = "slots"
 	bpfMapTemplates         = "templates"
 	bpfMapVerdicts          = "verdicts"
+	bpfMapWays              = "ways"
 	bpfProgSweep            = "sweep"
 	bpfProgXvip             = "xvip"
 	bpfVarConnMask          = "conn_mask"
@@ -277,6 +296,7 @@ const (
 	bpfVarTypeServiceFlags  = "type_service_flags"
 	bpfVarTypeSetting       = "type_setting"
 	bpfVarTypeVerdict       = "type_verdict"
+	bpfVarTypeWayFlags      = "type_way_flags"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -346,6 +366,7 @@ type bpfMapSpecs struct {
 	Slots             *ebpf.MapSpec `ebpf:"slots"`
 	Templates         *ebpf.MapSpec `ebpf:"templates"`
 	Verdicts          *ebpf.MapSpec `ebpf:"verdicts"`
+	Ways              *ebpf.MapSpec `ebpf:"ways"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -362,6 +383,7 @@ type bpfVariableSpecs struct {
 	TypeServiceFlags *ebpf.VariableSpec `ebpf:"type_service_flags"`
 	TypeSetting      *ebpf.VariableSpec `ebpf:"type_setting"`
 	TypeVerdict      *ebpf.VariableSpec `ebpf:"type_verdict"`
+	TypeWayFlags     *ebpf.VariableSpec `ebpf:"type_way_flags"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -401,6 +423,7 @@ type bpfMaps struct {
 	Slots             *ebpf.Map `ebpf:"slots"`
 	Templates         *ebpf.Map `ebpf:"templates"`
 	Verdicts          *ebpf.Map `ebpf:"verdicts"`
+	Ways              *ebpf.Map `ebpf:"ways"`
 }
 
 func (m *bpfMaps) Close() error {
@@ -422,6 +445,7 @@ func (m *bpfMaps) Close() error {
 		m.Slots,
 		m.Templates,
 		m.Verdicts,
+		m.Ways,
 	)
 }
 
@@ -439,6 +463,7 @@ type bpfVariables struct {
 	TypeServiceFlags *ebpf.Variable `ebpf:"type_service_flags"`
 	TypeSetting      *ebpf.Variable `ebpf:"type_setting"`
 	TypeVerdict      *ebpf.Variable `ebpf:"type_verdict"`
+	TypeWayFlags     *ebpf.Variable `ebpf:"type_way_flags"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.

@@ -23,11 +23,23 @@ func addrWords(a netip.Addr) (w [4]uint32) {
 }
 
 func wordsAddr(w [4]uint32) netip.Addr {
-	var b [16]byte
+	return netip.AddrFrom16(wordsBytes(w)).Unmap()
+}
+
+func wordsBytes(w [4]uint32) (b [16]byte) {
 	for i := range w {
 		binary.NativeEndian.PutUint32(b[4*i:], w[i])
 	}
-	return netip.AddrFrom16(b).Unmap()
+	return b
+}
+
+// maskWords gives the mask of a prefix, as IPv6 has addresses.
+func maskWords(p netip.Prefix) [4]uint32 {
+	bits := p.Bits()
+	if p.Addr().Is4() {
+		bits += 96
+	}
+	return addrWords(netip.AddrFrom16([16]byte(net.CIDRMask(bits, 128))))
 }
 
 // swap16 gives a port in the other order.
@@ -81,12 +93,7 @@ func prefix(s dataplane.VirtualService) uint8 {
 
 // networkMask gives the mask of the network of a client, as IPv6 has addresses.
 func networkMask(s dataplane.VirtualService) [4]uint32 {
-	bits := int(prefix(s))
-	if s.Address.Is4() {
-		bits += 96
-	}
-	b := [16]byte(net.CIDRMask(min(bits, 128), 128))
-	return addrWords(netip.AddrFrom16(b))
+	return maskWords(netip.PrefixFrom(s.Address, min(int(prefix(s)), s.Address.BitLen())))
 }
 
 // mapService gives the entry of a service but for its number and ring.

@@ -96,6 +96,72 @@ func TestAReplyForANeighbourThatIsNotKnownAsksForIt(t *testing.T) {
 	b.want(b.through(ethernet(ip("198.51.100.7", "203.0.113.9", 6, tcp(8080, 40000, syn|ack)))), "drop_no_route")
 }
 
+// A route through a router whose MAC is known needs no look at the kernel's
+// tables; a longer one that leads elsewhere goes before it.
+func TestRepliesLeaveByTheRoutesThatAreKnown(t *testing.T) {
+	b := matrixBed(t)
+	routed(t)
+	b.apply(variant(4, dataplane.TCP, "rr", server("198.51.100.7", 8080, dataplane.NAT)))
+	link, err := netlink.LinkByName("out0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	route := func(prefix, via string) {
+		t.Helper()
+		dst, err := netlink.ParseIPNet(prefix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: dst, Gw: net.ParseIP(via)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	route("0.0.0.0/0", client4)           // whose MAC ends in 01
+	route("203.0.113.0/24", "192.0.2.66") // not known
+	learn := func() []bpfWay {
+		t.Helper()
+		ways := newResolver(false).ways()
+		b.e.mu.Lock()
+		defer b.e.mu.Unlock()
+		if err := b.e.tables.setWays(ways); err != nil {
+			t.Fatal(err)
+		}
+		return ways
+	}
+	ways := learn()
+	t.Cleanup(func() { _ = b.e.tables.setWays(nil) })
+	known := 0
+	for _, w := range ways {
+		if w.Flags&uint8(bpfWayFlagsWAY_KNOWN) != 0 {
+			known++
+		}
+	}
+	if len(ways) < 3 || known != 1 {
+		t.Fatalf("%d routes, %d known: %+v", len(ways), known, ways)
+	}
+	ask := func(client string) string {
+		b.pass(ethernet(ip(client, vip4, 6, tcp(40000, 80, syn))))
+		return b.through(ethernet(ip("198.51.100.7", client, 6, tcp(8080, 40000, syn|ack))))
+	}
+	// Without forwarding the kernel would say no: so it was not asked.
+	if err := os.WriteFile("/proc/sys/net/ipv4/conf/all/forwarding", []byte("0"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.want(ask("8.8.8.8"), "to 1, 192.0.2.100 > 8.8.8.8 ttl 63, TCP 80 > 40000")
+	b.want(ask("203.0.113.9"), "drop_no_route")
+	if err := os.WriteFile("/proc/sys/net/ipv4/conf/all/forwarding", []byte("1"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	b.want(ask("203.0.113.10"), "drop_no_next_hop")
+	for i := range maxWays {
+		route(fmt.Sprintf("10.%d.0.0/16", i), client4)
+	}
+	if ways := learn(); len(ways) != 0 {
+		t.Errorf("%d routes are more than the table has", len(ways))
+	}
+	b.want(ask("8.8.4.4"), "to 1, 192.0.2.100 > 8.8.4.4 ttl 63, TCP 80 > 40000") // by the kernel
+}
+
 // Two services may have the same real server: the connection says which.
 func TestAServerOfTwoServices(t *testing.T) {
 	b := matrixBed(t)

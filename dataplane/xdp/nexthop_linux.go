@@ -138,18 +138,22 @@ func (e *Engine) refresh(confirm bool) {
 		e.mu.Unlock()
 		return
 	}
-	addrs := e.tables.addresses()
+	addrs, nat := e.tables.addresses(), len(e.tables.replies) > 0
 	e.mu.Unlock()
 	r := newResolver(confirm)
 	for _, a := range addrs {
 		r.lookup(a)
+	}
+	var ways []bpfWay
+	if nat {
+		ways = r.ways()
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return
 	}
-	if err := e.tables.resolveKnown(r); err != nil {
+	if err := errors.Join(e.tables.resolveKnown(r), e.tables.setWays(ways)); err != nil {
 		e.log.Error("next hops not updated", "err", err)
 	}
 }

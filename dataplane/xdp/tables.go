@@ -39,6 +39,7 @@ type tables struct {
 	fresh    []uint32  // reals whose next hop was never looked for
 	quitting []quitter // reals that left, to be freed with the next change
 	setting  bpfSettingSet
+	ways     [maxWays]bpfWay
 }
 
 // quitter is a real server that left its service.
@@ -79,6 +80,11 @@ func (t *tables) load() error {
 	var first uint32
 	for it := t.maps.Replies.Iterate(); it.Next(&key, &first); {
 		t.replies[key] = first
+	}
+	for i := range t.ways {
+		if err := t.maps.Ways.Lookup(uint32(i), &t.ways[i]); err != nil {
+			return fmt.Errorf("read routes: %w", err)
+		}
 	}
 	if err := t.maps.Settings.Lookup(uint32(0), &t.setting); err != nil {
 		return fmt.Errorf("read settings: %w", err)
