@@ -40,6 +40,7 @@ func (d *Daemon) handler() http.Handler {
 			d.log.Debug("status was not delivered", "err", err)
 		}
 	})
+	mux.HandleFunc("GET /connections", d.connections)
 	return mux
 }
 
