@@ -149,7 +149,10 @@ func serveSums(t *testing.T, h *lab.Host, own string) {
 		}
 	}()
 	var echo net.PacketConn
-	if err := h.Do(func() (err error) { echo, err = net.ListenPacket("udp", netip.AddrPortFrom(netip.MustParseAddr(own), echoPort).String()); return err }); err != nil {
+	if err := h.Do(func() (err error) {
+		echo, err = net.ListenPacket("udp", netip.AddrPortFrom(netip.MustParseAddr(own), echoPort).String())
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { echo.Close() })
