@@ -115,7 +115,6 @@ func TestTCP(t *testing.T) {
 		words string
 	}{
 		{"accept", serve(t, func(net.Conn) {}), true, "connected"},
-		{"reset after accept still accepts", serve(t, reset), true, "connected"},
 		{"refuse", closedPort(t), false, "connection refused"},
 		{"black hole", blackHole(t), false, "timed out"},
 	} {
