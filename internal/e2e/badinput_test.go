@@ -99,7 +99,7 @@ func TestElectionRunsWithoutBPF(t *testing.T) {
 	if x := st.Engine.XDP; x.Available || !strings.Contains(x.Reason, "CAP_BPF") {
 		t.Errorf("engine: available %v, reason %q, want a reason with CAP_BPF", x.Available, x.Reason)
 	}
-	if n := strings.Count(a.log(), "the XDP engine is off"); n != 1 {
+	if n := strings.Count(a.log(), "a forwarding engine is off\" engine=xdp"); n != 1 {
 		t.Errorf("the log says %d times that the engine is off, want once", n)
 	}
 	if v := st.VirtualServers; len(v) != 1 || v[0].Engine == "xdp" {

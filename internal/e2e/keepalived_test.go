@@ -13,7 +13,7 @@ import (
 const (
 	masterDown = 3*time.Second + (256-90)*time.Second/256
 	startUp    = 10 * time.Second
-	slack      = time.Second
+	slack      = 2 * time.Second
 )
 
 // TestElectionWithKeepalived has the example pair with Debian's keepalived on

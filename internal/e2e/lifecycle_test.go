@@ -266,7 +266,7 @@ virtual_server 192.168.166.100 81 {
 }
 `
 	n, client := single(t, "none", text)
-	if log := n.log(); !strings.Contains(log, "no engine carries the service") || !strings.Contains(log, "scheduler lblc is not carried") {
+	if log := n.log(); !strings.Contains(log, "no engine carries the service") || !strings.Contains(log, "scheduler lblc needs IPVS") {
 		t.Error("the log does not say that nothing carries the service, and why")
 	}
 	st, err := n.status()
