@@ -8,6 +8,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // bridge is the switch: a bridge in a namespace of its own, where one port a
@@ -51,7 +52,16 @@ func newBridge(name string) (*bridge, error) {
 // xdpPass is XDP_PASS of include/uapi/linux/bpf.h.
 const xdpPass = 2
 
+// close leaves the bridge to the end of the process, which nothing but an open
+// file keeps it until: while the kernel removes a bridge, it holds the lock of
+// all networks for seconds (the rcu_barrier in br_multicast_dev_del), and labs
+// that measure failovers beside this one would see them.
 func (b *bridge) close() error {
+	if b.handle.IsOpen() {
+		if _, err := unix.FcntlInt(uintptr(b.handle), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+			return errors.Join(fmt.Errorf("keep switch: %w", err), b.pass.Close(), b.namespace.close())
+		}
+	}
 	return errors.Join(b.pass.Close(), b.namespace.close())
 }
 
