@@ -109,7 +109,8 @@ func conformanceOfStates() []conformanceCheck {
 		pass("I10", "netlink overrun: read anew", "TestMonitorOverrun"),
 		untested("I11", "suspend, resume, migration", "the test machine cannot be suspended; a frozen router is simulated", "TestS18_S19_S24_T10_Simulation"),
 		untested("I12", "all CPUs busy, beside SCHED_RR neighbours", "a measurement for a machine of its own"),
-		pass("I13", "addresses of an earlier life are removed first", "TestI13_S13_LeftoversOfAnEarlierLife", "TestOwnerLeftovers"),
+		pass("I13", "addresses of an earlier life are removed when a master is heard, or kept as master", "TestI13_S13_LeftoversOfAnEarlierLife", "TestOwnerLeftovers",
+			"TestAddressesOfAnEarlierLifeWaitForAMaster"),
 		pass("I14", "255 instances on one interface", "TestI14_255RoutersOnOneInterface"),
 
 		pass("X01", "keepalived, version 2", "TestX01_X04_Elections", "internal/e2e:TestElectionWithKeepalived"),

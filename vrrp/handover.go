@@ -72,3 +72,11 @@ func (r *runner) successor() bool {
 	}
 	return found
 }
+
+// masterDown is the longest silence of a Master that a Backup of this
+// configuration bears.
+func masterDown(c *Config) time.Duration {
+	v := VirtualRouter{cfg: *c, interval: c.AdvertInterval}
+	v.cond.Priority = 1
+	return v.downInterval()
+}

@@ -17,8 +17,8 @@ func (s *RouterSpec) tracked() []trackedList {
 type trackEffect func(kind TrackKind, name string, weight int, reverse bool) TrackResult
 
 // judge computes from the states of everything that is tracked with what fault
-// or priority a virtual router takes part; ready is false while
-// a tracker has not spoken yet.
+// or priority a virtual router takes part; ready is false while a tracker has
+// not spoken yet, and then the rest is without it.
 func judge(spec *RouterSpec, own LinkState, link func(name string) LinkState, track trackEffect) (c Conditions, ready bool) {
 	c.Source = spec.Source
 	family := "IPv4"
@@ -38,7 +38,7 @@ func judge(spec *RouterSpec, own LinkState, link func(name string) LinkState, tr
 	case !c.Source.IsValid():
 		c.Fault = fmt.Sprintf("interface %s has no %s address", own.Name, family)
 	}
-	delta := 0
+	delta, ready := 0, true
 	apply := func(d int, fault string) {
 		delta += d
 		if c.Fault == "" {
@@ -55,11 +55,12 @@ func judge(spec *RouterSpec, own LinkState, link func(name string) LinkState, tr
 		for _, t := range list.refs {
 			r := track(list.kind, t.Name, t.Weight, t.Reverse)
 			if !r.Known {
-				return c, false
+				ready = false
+				continue
 			}
 			apply(r.Delta, r.Fault)
 		}
 	}
 	c.Priority = EffectivePriority(spec.Config.Priority, delta)
-	return c, true
+	return c, ready
 }

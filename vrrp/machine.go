@@ -54,8 +54,12 @@ type Event interface{ event() }
 
 // Events.
 type (
-	// Startup brings the router from Initialize into the election.
-	Startup struct{}
+	// Inherit says that all addresses are on this host since an earlier life.
+	// It comes before Startup.
+	Inherit struct{}
+	// Startup brings the router from Initialize into the election. A router
+	// that resumes was Master until now, in another process.
+	Startup struct{ Resume bool }
 	// Shutdown takes it out again.
 	Shutdown struct{}
 	// Received is an advertisement that every check has accepted.
@@ -81,6 +85,7 @@ type (
 	}
 )
 
+func (Inherit) event()     {}
 func (Startup) event()     {}
 func (Shutdown) event()    {}
 func (Received) event()    {}
@@ -99,6 +104,9 @@ type (
 	// TakeAddresses makes the addresses ours; ReleaseAddresses gives them up.
 	TakeAddresses    struct{}
 	ReleaseAddresses struct{}
+	// KeepAddresses keeps what an earlier life has left, before it is known
+	// who is Master.
+	KeepAddresses struct{}
 	// AnnounceAddresses sends so many rounds of gratuitous ARP or NA.
 	AnnounceAddresses struct{ Rounds int }
 	// HeardLower tells that another router spoke as Master with a lower rank.
@@ -117,6 +125,7 @@ type (
 func (SendAdvert) action()        {}
 func (TakeAddresses) action()     {}
 func (ReleaseAddresses) action()  {}
+func (KeepAddresses) action()     {}
 func (AnnounceAddresses) action() {}
 func (HeardLower) action()        {}
 func (RoleChanged) action()       {}

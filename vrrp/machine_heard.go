@@ -7,6 +7,10 @@ func (v *VirtualRouter) heard(now time.Time, e Received) []Action {
 	switch v.role {
 	case Backup:
 		v.heardAsBackup(now, e)
+		if v.inherits && e.Advert.Priority != 0 { // somebody else is Master
+			v.inherits = false
+			return []Action{ReleaseAddresses{}}
+		}
 	case Master:
 		return v.heardAsMaster(now, e)
 	}

@@ -11,6 +11,7 @@ type VirtualRouter struct {
 	cfg      Config
 	role     Role
 	running  bool // between Startup and Shutdown
+	inherits bool // addresses of an earlier life are kept until a Master is known
 	cond     Conditions
 	interval time.Duration // of the master, learned in version 3
 	master   netip.Addr    // who speaks; our own source while Master
@@ -47,9 +48,16 @@ func (v *VirtualRouter) Priority() uint8 { return v.cond.Priority }
 // Step takes one event at one time and returns what is to be done, in order.
 func (v *VirtualRouter) Step(now time.Time, ev Event) []Action {
 	switch e := ev.(type) {
+	case Inherit:
+		v.inherits = true
+		return []Action{KeepAddresses{}}
 	case Startup:
 		v.running = true
-		return v.enter(now)
+		if e.Resume && v.cond.Fault != "" {
+			v.inherits = true
+			return append([]Action{KeepAddresses{}}, v.enter(now, false)...)
+		}
+		return v.enter(now, e.Resume)
 	case Shutdown:
 		return v.shutdown()
 	case Conditions:
@@ -92,11 +100,13 @@ func (v *VirtualRouter) downInterval() time.Duration {
 }
 
 // enter joins the election, or waits in Fault.
-func (v *VirtualRouter) enter(now time.Time) []Action {
+func (v *VirtualRouter) enter(now time.Time, resume bool) []Action {
 	v.interval = v.cfg.AdvertInterval
 	switch {
 	case v.cond.Fault != "":
 		return v.become(Fault, v.cond.Fault)
+	case resume:
+		return v.becomeMaster(now, "resumed")
 	case v.cond.Priority == 255:
 		return v.becomeMaster(now, "owner of the addresses")
 	}
@@ -111,7 +121,14 @@ func (v *VirtualRouter) become(to Role, reason string) []Action {
 	if to != Master {
 		v.adverts, v.announce, v.refresh, v.master = time.Time{}, timer{}, timer{}, netip.Addr{}
 	}
-	return []Action{RoleChanged{From: from, To: to, Reason: reason, Priority: v.cond.Priority}}
+	var acts []Action
+	if to != Backup { // Master takes them, the others must not have them
+		if v.inherits && to != Master {
+			acts = append(acts, ReleaseAddresses{})
+		}
+		v.inherits = false
+	}
+	return append(acts, RoleChanged{From: from, To: to, Reason: reason, Priority: v.cond.Priority})
 }
 
 // becomeMaster takes the addresses before anybody hears of it.
@@ -145,6 +162,10 @@ func (v *VirtualRouter) shutdown() []Action {
 	v.running = false
 	switch v.role {
 	case Initialize:
+		if v.inherits {
+			v.inherits = false
+			return []Action{ReleaseAddresses{}}
+		}
 		return nil
 	case Master:
 		return append([]Action{SendAdvert{0}}, v.yield(Initialize, "stopped")...)
@@ -165,7 +186,7 @@ func (v *VirtualRouter) conditions(now time.Time, c Conditions) []Action {
 	case c.Fault != "" && v.role != Fault:
 		return v.become(Fault, c.Fault)
 	case c.Fault == "" && v.role == Fault:
-		return v.enter(now)
+		return v.enter(now, false)
 	}
 	switch v.role {
 	case Backup:

@@ -2,9 +2,9 @@ package vrrp
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/xvip-lb/xvip/internal/script"
 )
@@ -27,12 +27,17 @@ type router struct {
 	stops   []func()   // of watches
 
 	denies bool // packets to the addresses, of the set's goroutine
+
+	resume   uint8 // priority of the Master that goes on; 0: none
+	primed   bool  // the gate was opened for addresses of an earlier life
+	inherits bool  // these addresses are kept
 }
 
 func newRouter(s *Set, spec RouterSpec) *router {
 	c := spec.Config
 	log := s.log.With("instance", c.Name, "vrid", c.VRID, "interface", c.Interface)
-	r := &router{set: s, log: log, spec: spec, wake: make(chan struct{}, 1), group: s.groupOf(c.Name)}
+	r := &router{set: s, log: log, spec: spec, wake: make(chan struct{}, 1), group: s.groupOf(c.Name),
+		resume: s.resumes[c.Name], primed: s.left[c.Name]}
 	r.owner = NewAddressOwner(s.nl, spec.Owned, log)
 	r.setSurroundings(&spec)
 	r.announce = NewAddressAnnouncer(s.sockets, r.owner)
@@ -95,6 +100,11 @@ func (r *router) roleChanged(c RoleChanged) {
 func (r *router) run(ctx context.Context) {
 	r.clean(ctx)
 	go r.runner.run(ctx)
+	var unjudged <-chan time.Time
+	if r.inherits {
+		r.runner.tell(Inherit{})
+		unjudged = time.After(masterDown(&r.spec.Config))
+	}
 	lost, stopLost := r.set.links.AddressLost()
 	defer stopLost()
 	last, started := Conditions{}, false
@@ -108,6 +118,9 @@ func (r *router) run(ctx context.Context) {
 			index = own.Index
 		}
 		cond, ready := r.conditions(own)
+		if !ready && !started && r.resume != 0 {
+			cond.Priority, ready = r.resume, true
+		}
 		if ready && (!started || cond != last) {
 			r.tellConditions(cond, last, started)
 			last, started = cond, true
@@ -119,6 +132,10 @@ func (r *router) run(ctx context.Context) {
 		case <-r.wake:
 		case <-lost:
 			r.restore(ctx)
+		case <-unjudged:
+			if !started { // trackers that say nothing must not hold addresses for ever
+				r.runner.tell(Shutdown{})
+			}
 		case <-r.runner.done:
 			return
 		}
@@ -128,7 +145,7 @@ func (r *router) run(ctx context.Context) {
 func (r *router) tellConditions(cond, last Conditions, started bool) {
 	r.runner.tell(cond)
 	if !started {
-		r.runner.tell(Startup{})
+		r.runner.tell(Startup{Resume: r.resume != 0})
 		return
 	}
 	r.mu.Lock()
@@ -155,22 +172,6 @@ func (r *router) device() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.spec.Config.Interface
-}
-
-// clean removes what an earlier life left: nobody is Master yet.
-func (r *router) clean(ctx context.Context) {
-	left, err := r.owner.Leftovers()
-	if err != nil {
-		r.log.Warn("addresses of an earlier life not looked for", "err", err)
-		return
-	}
-	if len(left) == 0 {
-		return
-	}
-	r.log.Warn("removing addresses of an earlier life", "addresses", fmt.Sprint(left))
-	if err := r.owner.Release(ctx); err != nil {
-		r.log.Error("addresses of an earlier life not removed", "err", err)
-	}
 }
 
 func (r *router) restore(ctx context.Context) {

@@ -112,8 +112,11 @@ func (r *runner) run(ctx context.Context) {
 	defer r.closeConn()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	redial := time.NewTimer(0)
+	redial := time.NewTimer(time.Hour)
 	defer redial.Stop()
+	if !r.dial() { // before the first event: an owner speaks at once
+		redial.Reset(redialAfter)
+	}
 	for {
 		r.arm(timer)
 		select {
@@ -284,6 +287,8 @@ func (r *runner) perform(act Action) {
 		}
 	case TakeAddresses:
 		r.take()
+	case KeepAddresses:
+		r.work.take()
 	case ReleaseAddresses:
 		if !r.keep {
 			r.work.release()

@@ -122,6 +122,8 @@ type Set struct {
 	routers      map[identity]*router
 	groups       []*syncGroup
 	tasks        sync.WaitGroup
+	left         map[string]bool  // routers that find all their addresses
+	resumes      map[string]uint8 // priorities of Masters that go on
 }
 
 // NewSet opens netlink and reads the links. onRole hears of every change of

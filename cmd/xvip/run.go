@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/xvip-lb/xvip/cmd/xvip/internal/daemon"
+	"github.com/xvip-lb/xvip/cmd/xvip/internal/guardian"
 	"github.com/xvip-lb/xvip/cmd/xvip/internal/logging"
 	"github.com/xvip-lb/xvip/cmd/xvip/internal/options"
 	"github.com/xvip-lb/xvip/config"
@@ -41,6 +42,13 @@ func runDaemon(ctx context.Context, opt *options.Options) error {
 		return err
 	case opt.Test != "":
 		return testConfig(opt)
+	}
+	if guardian.Is() {
+		log, err := openLog(opt, &config.Config{XVIP: config.XVIP{LogLevel: opt.LogLevel}})
+		if err != nil {
+			return err
+		}
+		return guardian.Run(opt.StateDir, log.With("process", "guardian"), daemon.GuardWanted(opt))
 	}
 	if err := daemon.Privileged(); err != nil {
 		return err

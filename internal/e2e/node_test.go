@@ -173,6 +173,7 @@ type status struct {
 		Interface         string   `json:"interface"`
 		VRID              int      `json:"vrid"`
 		State             string   `json:"state"`
+		Reason            string   `json:"reason"`
 		Priority          int      `json:"priority"`
 		EffectivePriority int      `json:"effective_priority"`
 		MasterAddress     string   `json:"master_address"`

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/xvip-lb/xvip/cmd/xvip/internal/control"
+	"github.com/xvip-lb/xvip/cmd/xvip/internal/guardian"
 	"github.com/xvip-lb/xvip/cmd/xvip/internal/options"
 	"github.com/xvip-lb/xvip/config"
 	"github.com/xvip-lb/xvip/dataplane"
@@ -44,6 +46,7 @@ type Daemon struct {
 	notices  *notices
 	director *director.Director
 	routers  *routers
+	keeper   *guardian.Keeper
 	applied  chan struct{}                          // closed by the first Apply, good or bad
 	carriers map[dataplane.Key]dataplane.Assignment // what was logged last
 	once     sync.Once
@@ -75,9 +78,10 @@ func Run(ctx context.Context, opt *options.Options, version string, cfg *config.
 		Health: func() director.Health { return d.checks.Servers() },
 	})
 	d.checks.OnTransition(func(health.Transition) { d.director.Wake() })
-	if d.routers, err = newRouters(cfg, log, d.engines.setMaster, d.setOwned); err != nil {
+	if d.routers, err = newRouters(cfg, log, d.setMaster, d.setOwned); err != nil {
 		return err
 	}
+	d.keeper = guardian.NewKeeper(log, append(slices.Clone(os.Args[1:]), "--state-dir", cfg.XVIP.StateDir, "--log-level", cfg.XVIP.LogLevel), d.routers.masters)
 	d.metrics.configTaken(Counts(ds))
 	return d.run(ctx, cfg, onReady)
 }
@@ -103,6 +107,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, onReady func()) er
 	d.engines.ensure(tasksCtx, cfg)
 	tasks.Go(func() error { return d.engines.run(tasksCtx) })
 	d.take(cfg)
+	d.inherit() // before the first Apply
 	tasks.Go(func() error { return d.checks.Run(tasksCtx) })
 	tasks.Go(func() error { return d.director.Run(tasksCtx) })
 	tasks.Go(func() error { return d.notices.run(tasksCtx) })
@@ -116,7 +121,11 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, onReady func()) er
 		d.log.Warn("the forwarder is not ready; the election starts without it", "waited", firstApply)
 	case <-ctx.Done():
 	}
+	d.claim(ctx, cfg)
 	tasks.Go(func() error { return d.routers.run(tasksCtx) })
+	keepCtx, farewell := context.WithCancel(tasksCtx)
+	defer farewell()
+	tasks.Go(func() error { return d.keeper.Run(keepCtx) })
 	d.ready.Store(true)
 	notifySystemd(d.log, sd.SdNotifyReady)
 	d.log.Info("xvip runs", "version", d.version, "config", d.opt.File, "virtual_routers", len(cfg.VRRPInstances), "virtual_servers", len(cfg.VirtualServers))
@@ -130,6 +139,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, onReady func()) er
 	if err := d.routers.stop(d.opt.KeepVRRP); err != nil {
 		d.log.Error("virtual routers did not stop cleanly", "err", err)
 	}
+	farewell()
 	stopTasks() // the director, too: nothing is applied any more
 	err = tasks.Wait()
 	dec, _ := d.director.Decision()
@@ -149,6 +159,12 @@ func (d *Daemon) setOwned(ctx context.Context, router string, owned bool) {
 	ctx, cancel := context.WithTimeout(ctx, gateWithin)
 	defer cancel()
 	d.director.Settle(ctx)
+}
+
+// setMaster hears of each change of role.
+func (d *Daemon) setMaster(router string, master bool) {
+	d.engines.setMaster(router, master)
+	d.keeper.Wake()
 }
 
 // obey handles signals one at a time until one of them, ctx, or the failure of
@@ -217,6 +233,7 @@ func (d *Daemon) take(cfg *config.Config) {
 	}
 	d.checks.Update(specs)
 	d.director.SetConfig(cfg)
+	d.keeper.SetConfig(guardText(cfg))
 }
 
 // withdraw takes the services out of the kernel, or with -I leaves them.
