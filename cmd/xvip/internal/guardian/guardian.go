@@ -240,16 +240,15 @@ func Claim(ctx context.Context, stateDir string, routers []string) (map[string]u
 	if err := conn.SetDeadline(deadline); err != nil {
 		return nil, fmt.Errorf("talk to the guardian: %w", err)
 	}
-	if err := json.NewEncoder(conn).Encode(claim{Routers: routers}); err != nil {
-		return nil, fmt.Errorf("ask the guardian: %w", err)
-	}
 	var answer claim
-	err = json.NewDecoder(conn).Decode(&answer)
-	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+	if err = json.NewEncoder(conn).Encode(claim{Routers: routers}); err == nil {
+		err = json.NewDecoder(conn).Decode(&answer)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
 		return nil, nil // it had just given up
 	}
 	if err != nil {
-		return nil, fmt.Errorf("hear the guardian: %w", err)
+		return nil, fmt.Errorf("ask the guardian: %w", err)
 	}
 	return answer.Masters, nil
 }
