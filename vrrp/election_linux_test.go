@@ -40,6 +40,9 @@ func variants() []variant {
 		{"v3 IPv6", wireConfig(3, 6, fast), "version 3\nadvert_int 0.2"},
 		{"v3 IPv6 unicast", wireConfig(3, 6, both(fast, func(c *Config) { c.Peers = []Peer{{Addr: self6}, {Addr: peer6}} })), "version 3\nadvert_int 0.2\nUNICAST"},
 		{"v3 VMAC", wireConfig(3, 4, fast), "version 3\nadvert_int 0.2\nuse_vmac"},
+		{"v3 VMAC by the base", wireConfig(3, 4, fast), "version 3\nadvert_int 0.2\nuse_vmac\nvmac_xmit_base"},
+		{"v3 VMAC unicast", wireConfig(3, 4, both(fast, uni4)), "version 3\nadvert_int 0.2\nuse_vmac\nUNICAST"},
+		{"v3 IPv6 VMAC", wireConfig(3, 6, fast), "version 3\nadvert_int 0.2\nuse_vmac"},
 		{"v3 hmac", wireConfig(3, 4, both(fast, func(c *Config) { c.HMAC = testHMAC() })), ""},
 		{"v3 IPv6 hmac", wireConfig(3, 6, both(fast, func(c *Config) { c.HMAC = testHMAC() })), ""},
 	}
@@ -59,6 +62,12 @@ func (v variant) spec(priority uint8, own, peer netip.Addr) RouterSpec {
 		c.Peers, spec.Source = []Peer{{Addr: peer}}, own
 	}
 	spec.Config = c
+	if strings.Contains(v.words, "use_vmac") {
+		name := map[uint8]string{4: "vrrp.51", 6: "vrrp6.51"}[c.Family]
+		spec.Virtual = &VirtualLink{Name: name, Parent: "eth0", MAC: VirtualMAC(51, c.Family).String(), IPv4: c.Family == 4}
+		spec.OnBase = strings.Contains(v.words, "vmac_xmit_base") || len(c.Peers) > 0
+		spec.Owned[0].Device = name
+	}
 	return spec
 }
 
@@ -91,10 +100,7 @@ func TestX01_X04_Elections(t *testing.T) {
 
 // between tells whether a pair can speak that way.
 func (v variant) between(pair [2]string) bool {
-	if pair[0] == pair[1] {
-		return !strings.Contains(v.words, "use_vmac") // keepalived's own
-	}
-	return v.words != "" // Debian's keepalived is older than auth_hmac
+	return pair[0] == pair[1] || v.words != "" // Debian's keepalived is older than auth_hmac
 }
 
 // match is two nodes of which the first has the higher priority.

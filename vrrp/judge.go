@@ -31,12 +31,12 @@ func judge(spec *RouterSpec, own LinkState, link func(name string) LinkState, tr
 		c.Source = own.Primary4
 	}
 	switch {
-	case spec.TrackPrimary && !own.Exists:
-		c.Fault = fmt.Sprintf("interface %s does not exist", own.Name)
-	case spec.TrackPrimary && !own.Up:
-		c.Fault = fmt.Sprintf("interface %s is down", own.Name)
+	case spec.TrackPrimary && linkFault(own) != "":
+		c.Fault = linkFault(own)
 	case !c.Source.IsValid():
 		c.Fault = fmt.Sprintf("interface %s has no %s address", own.Name, family)
+	case spec.TrackPrimary && spec.Virtual != nil:
+		c.Fault = linkFault(link(spec.Virtual.Name))
 	}
 	delta, ready := 0, true
 	apply := func(d int, fault string) {
@@ -63,4 +63,16 @@ func judge(spec *RouterSpec, own LinkState, link func(name string) LinkState, tr
 	}
 	c.Priority = EffectivePriority(spec.Config.Priority, delta)
 	return c, ready
+}
+
+// linkFault tells what keeps an interface from carrying advertisements; empty:
+// nothing.
+func linkFault(s LinkState) string {
+	switch {
+	case !s.Exists:
+		return fmt.Sprintf("interface %s does not exist", s.Name)
+	case !s.Up:
+		return fmt.Sprintf("interface %s is down", s.Name)
+	}
+	return ""
 }

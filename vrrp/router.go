@@ -27,6 +27,7 @@ type router struct {
 	stops   []func()   // of watches
 
 	denies bool // packets to the addresses, of the set's goroutine
+	links  *routerLinks
 
 	resume   uint8 // priority of the Master that goes on; 0: none
 	primed   bool  // the gate was opened for addresses of an earlier life
@@ -41,8 +42,9 @@ func newRouter(s *Set, spec RouterSpec) *router {
 	r.owner = NewAddressOwner(s.nl, spec.Owned, log)
 	r.setSurroundings(&spec)
 	r.announce = NewAddressAnnouncer(s.sockets, r.owner)
+	r.links = newRouterLinks(s, &spec, log, r.poke)
 	r.notify = NewNotifier(NotifyInstance, c.Name, spec.Notify, s.wanted.FIFOs, script.Start, log)
-	r.runner = newRunner(c, Shell{Dial: s.dial, Owner: gatedOwner{r.owner, r.owned}, Announcer: r.announce, Log: log, OnRole: r.roleChanged,
+	r.runner = newRunner(c, Shell{Dial: r.links.dial, Owner: gatedOwner{r.owner, r.owned}, Announcer: r.announce, Log: log, OnRole: r.roleChanged,
 		OnLower: func(HeardLower) { r.notify.Notify(NotifyMasterRxLowerPri, r.effective()) }})
 	r.watch()
 	return r
@@ -98,7 +100,9 @@ func (r *router) roleChanged(c RoleChanged) {
 
 // run joins the trackers and feeds the machine until the runner ends.
 func (r *router) run(ctx context.Context) {
+	defer r.links.remove()
 	r.clean(ctx)
+	r.links.ensure(ctx)
 	go r.runner.run(ctx)
 	var unjudged <-chan time.Time
 	if r.inherits {
@@ -111,11 +115,13 @@ func (r *router) run(ctx context.Context) {
 	index := 0
 	for {
 		own := r.set.links.Get(r.device())
-		if index != 0 && own.Exists && own.Index != index {
+		r.links.ensure(ctx)
+		way := r.set.links.Get(r.links.way)
+		if index != 0 && way.Exists && way.Index != index {
 			r.runner.reopen()
 		}
-		if own.Exists {
-			index = own.Index
+		if way.Exists {
+			index = way.Index
 		}
 		cond, ready := r.conditions(own)
 		if !ready && !started && r.resume != 0 {
@@ -210,6 +216,9 @@ func (r *router) watch() {
 		stop()
 	}
 	stops = []func(){r.set.links.Watch(spec.Config.Interface, func(LinkState) { r.poke() })}
+	for _, l := range r.links.list {
+		stops = append(stops, r.set.links.Watch(l.Name, func(LinkState) { r.poke() }))
+	}
 	for _, t := range spec.TrackInterfaces {
 		stops = append(stops, r.set.links.Watch(t.Name, func(LinkState) { r.poke() }))
 	}
@@ -290,8 +299,10 @@ func (r *router) repeatState() {
 
 // leave ends the router and waits for it.
 func (r *router) leave(why NotifyState, keep bool) {
+	r.links.keep.Store(keep)
 	r.runner.stop <- keep
 	<-r.runner.done
+	<-r.links.gone
 	r.mu.Lock()
 	stops, priority := r.stops, r.spec.Config.Priority
 	r.stops = nil

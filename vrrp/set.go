@@ -38,6 +38,13 @@ type RouterSpec struct {
 	Notify             NotifyScripts
 	// NotifyPriority tells the FIFO of changes of the priority.
 	NotifyPriority bool
+	// Virtual is the interface of the virtual MAC, whose parent is
+	// Config.Interface; nil: none. Advertisements leave by it and are heard on
+	// it, or with OnBase by the parent (vmac_xmit_base).
+	Virtual *VirtualLink
+	OnBase  bool
+	// Extra are further such interfaces, for addresses on other parents.
+	Extra []VirtualLink
 }
 
 // identity is what makes a router the same one over a reload, as keepalived
@@ -48,10 +55,11 @@ type identity struct {
 	device string
 	group  netip.Addr // multicast
 	source netip.Addr // unicast
+	links  string     // interfaces of virtual MACs, and what passes them
 }
 
 func (s *RouterSpec) identity() identity {
-	id := identity{vrid: s.Config.VRID, family: s.Config.Family, device: s.Config.Interface}
+	id := identity{vrid: s.Config.VRID, family: s.Config.Family, device: s.Config.Interface, links: s.linkIdentity()}
 	if len(s.Config.Peers) > 0 {
 		id.source = s.Source
 	} else {
@@ -108,6 +116,7 @@ type Set struct {
 	nl      *Netlink
 	links   *LinkMonitor
 	sockets *AnnounceSockets
+	virtual *VirtualLinks
 	onRole  func(name string, role Role)
 	onOwned func(ctx context.Context, name string, owned bool)
 
@@ -145,7 +154,8 @@ func NewSet(log *slog.Logger, onRole func(name string, role Role), onOwned func(
 	if err != nil {
 		return nil, errors.Join(err, nl.Close())
 	}
-	return &Set{log: log, nl: nl, links: links, around: newSurroundings(nl, log), sockets: NewAnnounceSockets(nl, links), onRole: onRole, onOwned: onOwned,
+	return &Set{log: log, nl: nl, links: links, around: newSurroundings(nl, log), sockets: NewAnnounceSockets(nl, links),
+		virtual: NewVirtualLinks(nl, log), onRole: onRole, onOwned: onOwned,
 		trackers: NewTrackers(script.Run, log), routers: map[identity]*router{}, stopTrackers: func() {}}, nil
 }
 
@@ -239,10 +249,10 @@ func (s *Set) reconcile() {
 	}
 }
 
-// dial opens a socket where the interfaces are.
-func (s *Set) dial(c *Config) (conn Conn, err error) {
+// dial opens a socket on a device, where the interfaces are.
+func (s *Set) dial(c *Config, device string) (conn Conn, err error) {
 	err = s.nl.Do(func() error {
-		conn, err = DialRaw(c)
+		conn, err = dialOn(c, device)
 		return err
 	})
 	return conn, err

@@ -45,18 +45,22 @@ type rawConn struct {
 // DialRaw opens the socket of a virtual router: bound to the interface, joined
 // to the group unless there are unicast peers, deaf to other virtual routers.
 // Call it within the network namespace of the interface.
-func DialRaw(c *Config) (Conn, error) {
-	conn, err := dialRaw(c)
+func DialRaw(c *Config) (Conn, error) { return dialOn(c, c.Interface) }
+
+// dialOn opens it on a device that need not be the interface: that of a virtual
+// MAC has no address of its own to send from.
+func dialOn(c *Config, device string) (Conn, error) {
+	conn, err := dialRaw(c, device)
 	if err != nil {
-		return nil, fmt.Errorf("open VRRP socket on %q: %w", c.Interface, err)
+		return nil, fmt.Errorf("open VRRP socket on %q: %w", device, err)
 	}
 	return conn, nil
 }
 
-func dialRaw(c *Config) (*rawConn, error) {
+func dialRaw(c *Config, device string) (*rawConn, error) {
 	index := 0 // unicast without an interface goes by the routes
-	if c.Interface != "" {
-		link, err := net.InterfaceByName(c.Interface)
+	if device != "" {
+		link, err := net.InterfaceByName(device)
 		if err != nil {
 			return nil, err
 		}
@@ -81,14 +85,15 @@ func dialRaw(c *Config) (*rawConn, error) {
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer)
 	for _, set := range []func() error{
 		func() error { return filterVRID(fd, c, protocol) },
-		func() error { return unix.BindToDevice(fd, c.Interface) },
+		func() error { return unix.BindToDevice(fd, device) },
 		func() error { return setUp(fd, index, c) },
+		func() error { return sendForeign(fd, c, device) },
 	} {
 		if err := set(); err != nil {
 			return nil, errors.Join(err, unix.Close(fd))
 		}
 	}
-	file := os.NewFile(uintptr(fd), "vrrp:"+c.Interface)
+	file := os.NewFile(uintptr(fd), "vrrp:"+device)
 	raw, err := file.SyscallConn()
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
@@ -146,6 +151,15 @@ func setUp6(fd, index int, c *Config) error {
 	}
 	mreq := &unix.IPv6Mreq{Multiaddr: c.Group.As16(), Interface: uint32(index)}
 	return os.NewSyscallError("setsockopt IPV6_JOIN_GROUP", unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, mreq))
+}
+
+// sendForeign lets a socket on another device than the interface send from the
+// interface's link-local address. IPv4, whose header is ours, needs no leave.
+func sendForeign(fd int, c *Config, device string) error {
+	if c.Family != 6 || device == c.Interface {
+		return nil
+	}
+	return os.NewSyscallError("setsockopt IPV6_FREEBIND", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1))
 }
 
 // filterVRID leaves other virtual routers to the kernel: with many of them on a

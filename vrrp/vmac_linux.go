@@ -155,7 +155,8 @@ func sameLink(have, want netlink.Link) bool {
 // MAC (RFC 9568 §7.4).
 func (v *VirtualLinks) settings(l VirtualLink) error {
 	const none = "1" // IN6_ADDR_GEN_MODE_NONE
-	errs := []error{v.sys.set(l.Name, "ipv6/conf/"+l.Name+"/addr_gen_mode", none)}
+	errs := []error{v.sys.set(l.Name, "ipv6/conf/"+l.Name+"/addr_gen_mode", none),
+		v.sys.set(l.Name, "ipv6/conf/"+l.Name+"/accept_ra", "0")}
 	if !l.IPv4 {
 		return errors.Join(errs...)
 	}
