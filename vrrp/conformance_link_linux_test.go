@@ -20,7 +20,7 @@ type tester struct {
 	t    *testing.T
 	node *node
 	conn *packet.Conn
-	dut  net.HardwareAddr // the router under test
+	dut  net.HardwareAddr // the router under test; nil: frames from anybody
 }
 
 func newTester(t *testing.T, n, dut *node) *tester {
@@ -68,7 +68,7 @@ func (p *tester) read(pass func(f []byte) bool) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if f := buf[:n]; n >= 14 && bytes.Equal(f[6:12], p.dut) && pass(f) {
+		if f := buf[:n]; n >= 14 && (p.dut == nil || bytes.Equal(f[6:12], p.dut)) && pass(f) {
 			return bytes.Clone(f), nil
 		}
 	}
