@@ -83,15 +83,17 @@ func towards(addr netip.Addr) []string {
 }
 
 // below names the device whose frames carry those of a VLAN interface, tags and
-// all: there the program runs.
+// all, or of one with a MAC of its own: there the program runs, before the kernel
+// tells such interfaces apart.
 func below(name string) string {
 	link, err := netlink.LinkByName(name)
 	for err == nil {
-		vlan, ok := link.(*netlink.Vlan)
-		if !ok {
+		switch link.(type) {
+		case *netlink.Vlan, *netlink.Macvlan, *netlink.IPVlan:
+			link, err = netlink.LinkByIndex(link.Attrs().ParentIndex)
+		default:
 			return link.Attrs().Name
 		}
-		link, err = netlink.LinkByIndex(vlan.ParentIndex)
 	}
 	return name
 }

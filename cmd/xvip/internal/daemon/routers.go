@@ -97,6 +97,7 @@ func wantedRouters(cfg *config.Config) (vrrp.Wanted, error) {
 		spec.Config.HMAC = hmac
 		w.Routers = append(w.Routers, spec)
 	}
+	wantedLinks(cfg, &w)
 	wantedAround(cfg, &w)
 	for _, g := range cfg.VRRPSyncGroups {
 		for i := range w.Routers {

@@ -43,6 +43,7 @@ func wantedAround(cfg *config.Config, w *vrrp.Wanted) {
 	for _, g := range cfg.GARPGroups {
 		w.Paces = append(w.Paces, vrrp.Pace{Devices: g.Interfaces, GARP: g.GARPInterval, GNA: g.GNAInterval})
 	}
+	linkPaces(w)
 	w.LinkDelays = map[string]vrrp.LinkDelays{}
 	for _, d := range cfg.InterfaceUpDownDelays {
 		w.LinkDelays[d.Name] = vrrp.LinkDelays{Down: d.Down, Up: d.Up}
