@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -47,10 +48,31 @@ func TestRoutersReadTheirKeywords(t *testing.T) {
 		differs(t, "auth_hmac "+line, hmac+"}\n", hmac+line+"}\n", "", "", "")
 	}
 	trackersReach(t)
+	virtualMACReaches(t)
 	const group = "vrrp_sync_group G {\ngroup {\nV\n}\n"
 	differs(t, "vrrp_sync_group", "", "", "", "", group+"}\n")
 	for _, word := range []string{"notify", "notify_master", "notify_backup", "notify_fault", "notify_stop"} {
 		differs(t, "vrrp_sync_group "+word, "", "", "", group+"}\n", group+word+" /bin/x\n}\n")
+	}
+}
+
+func virtualMACReaches(t *testing.T) {
+	t.Helper()
+	const elsewhere = "virtual_ipaddress_excluded {\n10.0.1.1 dev eth1\n}\n"
+	for _, c := range []struct{ word, before, line, global string }{
+		{"use_vmac", "", "use_vmac\n", ""}, {"vmac_xmit_base", "use_vmac\n", "vmac_xmit_base\n", ""},
+		{"use_vmac NAME", "use_vmac\n", "use_vmac other\n", ""}, {"use_vmac MAC", "use_vmac\n", "use_vmac 02:00:00:00:00:01\n", ""},
+		{"use_vmac group", "use_vmac\n", "use_vmac group 5\n", ""},
+		{"use_vmac_addr", elsewhere, "use_vmac_addr\n", ""},
+		{"virtual_ipaddress use_vmac", elsewhere, "virtual_ipaddress_excluded {\n10.0.1.1 dev eth1 use_vmac\n}\n", ""},
+		{"vmac_prefix", "use_vmac\n", "", "global_defs {\nvmac_prefix vm\n}\n"},
+		{"vmac_addr_prefix", elsewhere + "use_vmac_addr\n", "", "global_defs {\nvmac_addr_prefix vm\n}\n"},
+	} {
+		with := c.before + c.line
+		if strings.HasPrefix(c.word, "virtual_ipaddress") { // lists of addresses add up
+			with = c.line
+		}
+		differs(t, c.word, c.before, with, c.global, "", "")
 	}
 }
 
