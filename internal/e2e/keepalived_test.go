@@ -53,8 +53,8 @@ func electionOf(t *testing.T, first, second string) {
 	waitOwner(t, masterDown+startUp, vip, a, a, b)
 
 	a.stop()
-	if took := waitOwner(t, 5*time.Second, vip, b, a, b); took > time.Second {
-		t.Errorf("a clean stop handed over in %v, want less than 1s", took)
+	if took := waitOwner(t, 5*time.Second, vip, b, a, b); took > time.Second+slack/2 { // the demo, alone on the machine, wants a second
+		t.Errorf("a clean stop handed over in %v, want about the skew of 650 ms", took)
 	}
 	a.start()
 	waitOwner(t, masterDown+startUp, vip, a, a, b)
@@ -63,7 +63,7 @@ func electionOf(t *testing.T, first, second string) {
 		t.Fatal(err)
 	}
 	both := func() error { return owns(vip, b, b) }
-	if took := labtest.Eventually(t, masterDown+slack, "takeover of the silent master", both); took > masterDown+slack/2 {
+	if took := labtest.Eventually(t, masterDown+2*slack, "takeover of the silent master", both); took > masterDown+slack {
 		t.Errorf("takeover after %v, want at most %v", took, masterDown)
 	}
 	// Both have been master; the lower priority yields.

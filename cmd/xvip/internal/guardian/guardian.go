@@ -71,6 +71,10 @@ type guardian struct {
 // Run is the life of a guardian: it returns when the daemon has said farewell,
 // or when the routers of a dead one are in other hands.
 func Run(stateDir string, log *slog.Logger, wanted Wanted) error {
+	// ps, pgrep and pidof tell the two processes apart.
+	if err := os.WriteFile("/proc/self/comm", []byte("xvip-guardian"), 0); err != nil {
+		log.Debug("own name not set", "err", err)
+	}
 	// The signals of a terminal or service manager are for the daemon.
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGUSR2)
 	path := socketPath(stateDir)
