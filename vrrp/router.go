@@ -42,7 +42,7 @@ func newRouter(s *Set, spec RouterSpec) *router {
 	r.owner = NewAddressOwner(s.nl, spec.Owned, log)
 	r.setSurroundings(&spec)
 	r.announce = NewAddressAnnouncer(s.sockets, r.owner)
-	r.links = newRouterLinks(s, &spec, log, r.poke)
+	r.links = newRouterLinks(s, &spec, log, r.poke, r.owner.Addresses)
 	r.notify = NewNotifier(NotifyInstance, c.Name, spec.Notify, s.wanted.FIFOs, script.Start, log)
 	r.runner = newRunner(c, Shell{Dial: r.links.dial, Owner: gatedOwner{r.owner, r.owned}, Announcer: r.announce, Log: log, OnRole: r.roleChanged,
 		OnLower: func(HeardLower) { r.notify.Notify(NotifyMasterRxLowerPri, r.effective()) }})

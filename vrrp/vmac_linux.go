@@ -98,7 +98,7 @@ func (v *VirtualLinks) ensure(l VirtualLink) error {
 	}
 	// What cannot be set is told, and the interface works as far as it can: in
 	// a container /proc/sys may be read-only.
-	if err := v.settings(l); err != nil {
+	if err := errors.Join(v.settings(l), v.quiet(l.Name)); err != nil {
 		v.log.Warn("virtual interface lacks settings", "interface", l.Name, "err", err)
 	}
 	if err := v.nl.h.LinkSetUp(have); err != nil {
@@ -198,7 +198,7 @@ func (v *VirtualLinks) remove(name string) error {
 	if isNotFound(err) {
 		err = nil
 	}
-	errs := []error{err, v.sys.restore(name)}
+	errs := []error{err, v.unquiet(name), v.sys.restore(name)}
 	others := map[string]bool{}
 	for _, other := range v.links {
 		others[other.Parent] = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync/atomic"
 	"time"
 )
@@ -42,20 +43,28 @@ type routerLinks struct {
 	poke func() // has the router look again
 	list []VirtualLink
 	// way is the device that advertisements leave by and are heard on.
-	way  string
-	keep atomic.Bool   // at the end: leave the interfaces
-	gone chan struct{} // closed at the end
+	way string
+	// group is joined for way by its parent too; invalid: there is none.
+	group netip.Addr
+	owned func() []VirtualAddress
+	keep  atomic.Bool   // at the end: leave the interfaces
+	gone  chan struct{} // closed at the end
 
 	parents map[string]int // by name: index of the parent an interface was made on
 	retry   time.Time      // not to be tried again before
 	told    string         // the last error in the log
+	joins   memberships
+	unheard string // the last error of joins in the log
 }
 
-func newRouterLinks(s *Set, spec *RouterSpec, log *slog.Logger, poke func()) *routerLinks {
+func newRouterLinks(s *Set, spec *RouterSpec, log *slog.Logger, poke func(), owned func() []VirtualAddress) *routerLinks {
 	l := &routerLinks{set: s, log: log, poke: poke, list: spec.links(), way: spec.Config.Interface, gone: make(chan struct{}),
-		parents: map[string]int{}}
+		owned: owned, parents: map[string]int{}, joins: memberships{s.nl, map[membership]int{}}}
 	if spec.Virtual != nil && !spec.OnBase {
 		l.way = spec.Virtual.Name
+		if len(spec.Config.Peers) == 0 {
+			l.group = spec.Config.Group
+		}
 	}
 	return l
 }
@@ -80,6 +89,39 @@ func (l *routerLinks) ensure(ctx context.Context) {
 			l.await(ctx, v.Name)
 		}
 	}
+	l.join()
+}
+
+// join has the parents join what the interfaces have joined, who keep quiet
+// about it.
+func (l *routerLinks) join() {
+	if len(l.list) == 0 {
+		return
+	}
+	owned := l.owned()
+	var want []membership
+	for _, v := range l.list {
+		parent := l.set.links.Get(v.Parent)
+		if !parent.Exists {
+			continue
+		}
+		if v.Name == l.way && l.group.IsValid() {
+			want = append(want, membership{parent.Index, l.group})
+		}
+		for _, a := range owned {
+			if a.Device == v.Name && a.Addr().Is6() {
+				want = append(want, membership{parent.Index, solicitedNode(a.Addr())})
+			}
+		}
+	}
+	text := ""
+	if err := l.joins.set(want); err != nil {
+		text = err.Error()
+	}
+	if text != "" && text != l.unheard {
+		l.log.Warn("switches may not hear of the groups of a virtual MAC", "err", text)
+	}
+	l.unheard = text
 }
 
 // failed tells an error once and comes back to it.
@@ -120,6 +162,9 @@ func (l *routerLinks) remove() {
 	defer close(l.gone)
 	if l.keep.Load() {
 		return
+	}
+	if err := l.joins.set(nil); err != nil {
+		l.log.Warn("groups of a virtual MAC not left", "err", err)
 	}
 	for _, v := range l.list {
 		if err := l.set.virtual.Remove(v.Name); err != nil {
