@@ -23,6 +23,7 @@ func (s status) String() string {
 // Reasons that several keywords share.
 const (
 	oneProcess    = "one process does all the work"
+	noTimeLimit   = "no thread of the daemon is ended for running long"
 	unitFile      = "the scheduling of the one process is set in its systemd unit"
 	noSNMP        = "there is no SNMP agent; Prometheus metrics and the status command tell the same"
 	noDBus        = "there is no D-Bus service; the control socket and the status command tell the same"

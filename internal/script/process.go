@@ -36,6 +36,14 @@ var forker = sync.OnceValue(func() chan<- func() {
 	return work
 })
 
+// Thread gives the number of the thread that starts all programs. A child has the
+// scheduling of the thread that forks it.
+func Thread() int {
+	tid := make(chan int)
+	forker() <- func() { tid <- unix.Gettid() }
+	return <-tid
+}
+
 // startProcess starts the program and watches for its end.
 func startProcess(c Command, out *cappedBuffer) (*process, error) {
 	p := &process{cmd: newCmd(c, out), exited: make(chan struct{})}

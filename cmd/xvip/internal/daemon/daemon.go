@@ -47,6 +47,7 @@ type Daemon struct {
 	director *director.Director
 	routers  *routers
 	keeper   *guardian.Keeper
+	threads  *scheduling
 	applied  chan struct{}                          // closed by the first Apply, good or bad
 	carriers map[dataplane.Key]dataplane.Assignment // what was logged last
 	once     sync.Once
@@ -70,6 +71,7 @@ func Run(ctx context.Context, opt *options.Options, version string, cfg *config.
 	defer removePids(opt, cfg)
 	d := &Daemon{opt: opt, version: version, log: log, started: time.Now(), metrics: newSelfMetrics(version),
 		applied: make(chan struct{}), reload: control.Reload{OK: true}}
+	d.threads = newScheduling(log)
 	d.engines = newEngines(log)
 	d.checks = health.NewSet(health.WithLogger(log))
 	d.notices = newNotices(log)
@@ -234,6 +236,7 @@ func (d *Daemon) take(cfg *config.Config) {
 	d.checks.Update(specs)
 	d.director.SetConfig(cfg)
 	d.keeper.SetConfig(guardText(cfg))
+	d.threads.apply(cfg.Global.VRRPProcess)
 }
 
 // withdraw takes the services out of the kernel, or with -I leaves them.
