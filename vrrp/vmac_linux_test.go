@@ -135,6 +135,33 @@ func TestVirtualMACLeftoverAndClash(t *testing.T) {
 	}
 }
 
+// What an earlier life has left and nobody wants is removed with its addresses;
+// what others have made stays.
+func TestVirtualMACLeftAndUnwanted(t *testing.T) {
+	nl := inNetns(t)
+	addVeth(t, nl, "v0", "v1")
+	log, _ := testLog()
+	old := NewVirtualLinks(nl, log) // and dies
+	for _, name := range []string{"vrrp.51", "vrrp.52"} {
+		l := vmacOf(51)
+		l.Name, l.MAC = name, VirtualMAC(name[6], 4).String()
+		noError(t, old.Ensure(l))
+		addrAdd(t, nl, name, "192.0.2.100/24")
+	}
+	foreign, err := kernelLink(VirtualLink{Name: "vrrp.53", MAC: VirtualMAC(53, 4).String()}, linkOf(t, nl, "v0").Attrs().Index)
+	noError(t, err)
+	noError(t, nl.h.LinkAdd(foreign))
+	noError(t, NewVirtualLinks(nl, log).RemoveLeft([]string{"vrrp.52"}))
+	for name, want := range map[string]bool{"vrrp.51": false, "vrrp.52": true, "vrrp.53": true, "v0": true} {
+		if _, err := nl.index(name); (err == nil) != want {
+			t.Errorf("%s: there is %v, want %v: %v", name, err == nil, want, err)
+		}
+	}
+	if got := tables(t, nl); !slices.Equal(got, []string{"xvip_vrrp.52"}) {
+		t.Errorf("tables %v", got)
+	}
+}
+
 // An interface vanishes with its parent, and comes back with it.
 func TestVirtualMACParentMadeAnew(t *testing.T) {
 	nl := inNetns(t)

@@ -34,6 +34,21 @@ func (s *RouterSpec) linkIdentity() string {
 	return fmt.Sprint(links, s.OnBase)
 }
 
+// RemoveLeftLinks removes the interfaces of virtual MACs that an earlier life has
+// left and that no router wants. It is for before Run; in another process a
+// daemon may want them.
+func (s *Set) RemoveLeftLinks() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var wanted []string
+	for i := range s.wanted.Routers {
+		for _, l := range s.wanted.Routers[i].links() {
+			wanted = append(wanted, l.Name)
+		}
+	}
+	return s.virtual.RemoveLeft(wanted)
+}
+
 // routerLinks keeps the interfaces of virtual MACs of one router there while it
 // runs. Without any it does nothing. Its methods are for the goroutine of the
 // router, except dial.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -113,6 +114,62 @@ func virtualMACThroughFailover(t *testing.T, pair [2]string) {
 			t.Errorf("%s: left at the end: %s", n.host.Name(), out)
 		}
 	}
+}
+
+// TestVirtualMACOutlivesTheDaemon: the interface of a killed daemon stays with
+// its guardian and the next daemon, as it was; one that the configuration wants
+// no more is removed with its address, though nobody was left to do so.
+func TestVirtualMACOutlivesTheDaemon(t *testing.T) {
+	t.Parallel()
+	l := labtest.New(t, "vmaclife")
+	conf := func(words string, priority int) string {
+		return fmt.Sprintf("vrrp_instance VI_1 {\n interface eth0\n virtual_router_id 51\n priority %d\n advert_int 1\n %s\n"+
+			" virtual_ipaddress {\n %s/32\n }\n}\nxvip {\n metrics_listen off\n}\n", priority, words, vip1)
+	}
+	a := xvipNode(t, labtest.Host(t, l, "a", "192.168.166.130/24"), "", conf("use_vmac", 150)).start()
+	a.wantStates(masterDown+startUp, map[string]string{"VI_1": "MASTER"})
+	b := xvipNode(t, labtest.Host(t, l, "b", "192.168.166.132/24"), "", conf("use_vmac", 130)).start()
+	b.wantStates(startUp, map[string]string{"VI_1": "BACKUP"})
+	first := waitGuardian(t, a, 0)
+	before, err := a.host.Run(t.Context(), "ip", "-o", "addr", "show", "dev", "vrrp.51")
+	if err != nil || !strings.Contains(before, vip1) {
+		t.Fatal(err, before)
+	}
+	kill := func(pids ...int) {
+		t.Helper()
+		for _, pid := range pids {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-a.proc.Done()
+	}
+	kill(a.proc.Pid())
+	a.start()
+	if st := a.wantStates(startUp, map[string]string{"VI_1": "MASTER"}); st.VirtualRouters[0].Reason != "resumed" {
+		t.Errorf("it is master because %q, want resumed", st.VirtualRouters[0].Reason)
+	}
+	if after, err := a.host.Run(t.Context(), "ip", "-o", "addr", "show", "dev", "vrrp.51"); err != nil || after != before {
+		t.Errorf("the interface was\n%sand is\n%s%v", before, after, err)
+	}
+	if st, err := b.status(); err != nil || st.VirtualRouters[0].Transitions != 1 {
+		t.Errorf("the backup changed its role: %+v, %v", st.VirtualRouters, err)
+	}
+	kill(waitGuardian(t, a, first), a.proc.Pid())
+	a.write(conf("", 150))
+	a.start()
+	labtest.Eventually(t, masterDown+startUp, "the address is on the interface itself", func() error {
+		out, err := a.host.Run(t.Context(), "ip", "-o", "addr", "show", "to", vip1)
+		if err != nil || strings.Contains(out, "vrrp.51") || !strings.Contains(out, "eth0") {
+			return fmt.Errorf("it has %q: %v", out, err)
+		}
+		return nil
+	})
+	if out, err := a.host.Run(t.Context(), "ip", "link", "show", "vrrp.51"); err == nil {
+		t.Errorf("left of an earlier life: %s", out)
+	}
+	a.stop()
+	b.stop()
 }
 
 // pings waits until the address answers.

@@ -34,6 +34,9 @@ func newRouters(cfg *config.Config, log *slog.Logger, setMaster func(router stri
 // has been told.
 func (r *routers) run(ctx context.Context) error {
 	defer r.fifos.close()
+	if err := r.set.RemoveLeftLinks(); err != nil {
+		r.log.Error("interfaces of virtual MACs of an earlier life not removed", "err", err)
+	}
 	return r.set.Run(ctx)
 }
 
