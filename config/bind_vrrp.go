@@ -270,6 +270,7 @@ func (b *binder) vmac(c *call) {
 			}
 		case w.text == "netlink_notify_msg" && !m.IPVLAN:
 			m.NetlinkNotify = true
+			b.warn(c, w, "netlink_notify_msg has no effect: the kernel tells of the interface when it is made")
 		case m.IPVLAN && (w.text == "bridge" || w.text == "private" || w.text == "vepa"):
 			m.Mode = strings.Clone(w.text)
 		case m.IPVLAN && parsePrefix(w.text).IsValid():

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -75,10 +76,22 @@ func (b *binder) resolveGlobal() {
 	if g.VRRPGARPMasterRepeat == 0 {
 		g.VRRPGARPMasterRepeat = 1
 	}
+	b.checkVMACPrefix("vmac_prefix", &g.VMACPrefix, "vrrp")
+	b.checkVMACPrefix("vmac_addr_prefix", &g.VMACAddrPrefix, "")
 	if g.VMACAddrPrefix == "" {
 		g.VMACAddrPrefix = g.VMACPrefix
 	}
 	g.HasRandomSeed = had("random_seed")
+}
+
+// checkVMACPrefix takes back what cannot start the name of an interface: 6.VRID
+// may follow.
+func (b *binder) checkVMACPrefix(word string, prefix *string, instead string) {
+	if limit := maxInterface - len("6.255"); len(*prefix) > limit || strings.Contains(*prefix, "/") {
+		g := &b.cfg.Global
+		b.add(b.where(g, word, g.Pos), nil, Warning, word, "%q cannot start the name of an interface; expected at most %d characters and no slash", printable(*prefix), limit)
+		*prefix = instead
+	}
 }
 
 // resolveVRRPScripts drops scripts that have nothing to run.
