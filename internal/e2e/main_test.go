@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/xvip-lb/xvip/internal/lab"
 	"github.com/xvip-lb/xvip/internal/lab/labtest"
 )
 
@@ -25,6 +26,7 @@ var built struct {
 // timers of seconds most of the time.
 func TestMain(m *testing.M) {
 	flag.Parse()
+	lab.KeepSwitches()
 	if err := flag.Set("test.parallel", "4"); err != nil {
 		panic(err)
 	}

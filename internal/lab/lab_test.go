@@ -65,8 +65,14 @@ func TestWebServerIsReachedOverTheSwitch(t *testing.T) {
 		t.Errorf("%d requests counted for nobody", got)
 	}
 	web.Down()
-	if _, err := fetch(t, client, "http://192.0.2.2/"); !errors.Is(err, unix.ECONNREFUSED) {
-		t.Errorf("with the server down: %v, want connection refused", err)
+	// The listener closes once the accept under way has ended.
+	if _, err := lab.Await(t.Context(), 5*time.Second, func() error {
+		if _, err := fetch(t, client, "http://192.0.2.2/"); !errors.Is(err, unix.ECONNREFUSED) {
+			return fmt.Errorf("%w, want connection refused", err)
+		}
+		return nil
+	}); err != nil {
+		t.Errorf("with the server down: %v", err)
 	}
 	if err := web.Up(); err != nil {
 		t.Fatal(err)

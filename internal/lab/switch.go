@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -52,17 +53,30 @@ func newBridge(name string) (*bridge, error) {
 // xdpPass is XDP_PASS of include/uapi/linux/bpf.h.
 const xdpPass = 2
 
-// close leaves the bridge to the end of the process, which nothing but an open
-// file keeps it until: while the kernel removes a bridge, it holds the lock of
-// all networks for seconds (the rcu_barrier in br_multicast_dev_del), and labs
-// that measure failovers beside this one would see them.
+// keepSwitches is set by KeepSwitches.
+var keepSwitches atomic.Bool
+
+// KeepSwitches has labs leave their switch to the end of the process. While the
+// kernel removes a bridge it holds the lock of all networks, for seconds on a
+// busy machine (the rcu_barrier in br_multicast_dev_del), and labs that measure
+// failovers beside the one that closes would see it.
+func KeepSwitches() { keepSwitches.Store(true) }
+
+// close returns when the bridge is gone, or leaves it to an open file that
+// nobody closes.
 func (b *bridge) close() error {
-	if b.handle.IsOpen() {
-		if _, err := unix.FcntlInt(uintptr(b.handle), unix.F_DUPFD_CLOEXEC, 0); err != nil {
-			return errors.Join(fmt.Errorf("keep switch: %w", err), b.pass.Close(), b.namespace.close())
-		}
+	var err error
+	switch {
+	case !b.handle.IsOpen():
+	case keepSwitches.Load():
+		_, err = unix.FcntlInt(uintptr(b.handle), unix.F_DUPFD_CLOEXEC, 0)
+	default:
+		err = b.nl.LinkDel(b.link)
 	}
-	return errors.Join(b.pass.Close(), b.namespace.close())
+	if err != nil {
+		err = fmt.Errorf("leave switch: %w", err)
+	}
+	return errors.Join(err, b.pass.Close(), b.namespace.close())
 }
 
 // connect lays a cable from port (the name of its end at the switch) to eth0
