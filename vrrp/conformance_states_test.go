@@ -81,7 +81,7 @@ func conformanceOfStates() []conformanceCheck {
 		pass("M03", "no interface identifier is made of the virtual MAC", "TestVirtualMACIPv6Addresses"),
 		pass("M04", "made and removed cleanly, taken over after a death, a taken name is an error", "TestVirtualMACLeftoverAndClash", "TestVirtualMACParentMadeAnew",
 			"TestVirtualMACComesBack", "TestReloadTurnsVirtualMACOnAndOff", "TestVirtualMACNameTaken",
-			"TestVirtualMACLeftAndUnwanted", "internal/e2e:TestVirtualMACOutlivesTheDaemon"),
+			"TestVirtualMACLeftAndUnwanted", "TestVirtualMACSettingsAfterADeath", "internal/e2e:TestVirtualMACOutlivesTheDaemon"),
 		pass("M05", "vmac_xmit_base", "TestM01_M02_M05_VirtualMACOnTheLink"),
 		pass("M06", "without use_vmac the real MAC everywhere", "TestOnTheLink", "TestS07_S13_G01_G06_TakeOverAndStop"),
 		pass("M07", "two routers never both source the virtual MAC", "TestM07_OnlyAMasterSpeaksByTheVirtualMAC", "TestS18_S19_S24_T10_Simulation"),

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 
 	"github.com/vishvananda/netlink"
@@ -34,9 +33,6 @@ type VirtualLink struct {
 	Group    uint32
 	HasGroup bool
 }
-
-// linkAlias marks the interfaces that are ours for the next life.
-const linkAlias = "xvip"
 
 // VirtualMAC gives the virtual MAC of a virtual router, family 4 or 6
 // (RFC 9568 §7.3).
@@ -102,10 +98,11 @@ func (v *VirtualLinks) ensure(l VirtualLink) error {
 	}
 	// What cannot be set is told, and the interface works as far as it can: in
 	// a container /proc/sys may be read-only.
+	v.remember(l.Parent, have.Attrs().Alias)
 	if err := errors.Join(v.settings(l), v.quiet(l.Name)); err != nil {
 		v.log.Warn("virtual interface lacks settings", "interface", l.Name, "err", err)
 	}
-	if err := v.nl.h.LinkSetAlias(have, linkAlias); err != nil {
+	if err := v.nl.h.LinkSetAlias(have, v.alias(l.Parent)); err != nil {
 		return err
 	}
 	if err := v.nl.h.LinkSetUp(have); err != nil {
@@ -220,29 +217,6 @@ func (v *VirtualLinks) remove(name string) error {
 		return fmt.Errorf("remove virtual interface %q: %w", name, err)
 	}
 	return nil
-}
-
-// RemoveLeft removes interfaces that an earlier life has left, with what is on
-// them, unless wanted names them: Ensure takes those over.
-func (v *VirtualLinks) RemoveLeft(wanted []string) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	all, err := v.nl.h.LinkList()
-	if err != nil {
-		return fmt.Errorf("list interfaces: %w", err)
-	}
-	var errs []error
-	for _, link := range all {
-		name := link.Attrs().Name
-		if link.Attrs().Alias != linkAlias || link.Type() != "macvlan" && link.Type() != "ipvlan" || slices.Contains(wanted, name) {
-			continue
-		}
-		v.log.Warn("removing the interface of a virtual MAC of an earlier life", "interface", name)
-		if err := errors.Join(v.nl.h.LinkDel(link), v.unquiet(name)); err != nil {
-			errs = append(errs, fmt.Errorf("remove virtual interface %q: %w", name, err))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // Close removes all interfaces.

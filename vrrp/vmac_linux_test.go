@@ -151,7 +151,7 @@ func TestVirtualMACLeftAndUnwanted(t *testing.T) {
 	foreign, err := kernelLink(VirtualLink{Name: "vrrp.53", MAC: VirtualMAC(53, 4).String()}, linkOf(t, nl, "v0").Attrs().Index)
 	noError(t, err)
 	noError(t, nl.h.LinkAdd(foreign))
-	noError(t, NewVirtualLinks(nl, log).RemoveLeft([]string{"vrrp.52"}))
+	noError(t, NewVirtualLinks(nl, log).RemoveLeft([]VirtualLink{{Name: "vrrp.52", Parent: "v0"}}))
 	for name, want := range map[string]bool{"vrrp.51": false, "vrrp.52": true, "vrrp.53": true, "v0": true} {
 		if _, err := nl.index(name); (err == nil) != want {
 			t.Errorf("%s: there is %v, want %v: %v", name, err == nil, want, err)
@@ -159,6 +159,43 @@ func TestVirtualMACLeftAndUnwanted(t *testing.T) {
 	}
 	if got := tables(t, nl); !slices.Equal(got, []string{"xvip_vrrp.52"}) {
 		t.Errorf("tables %v", got)
+	}
+}
+
+// The settings of a parent outlive whoever has changed them: the life that takes
+// the last interface there away puts them back.
+func TestVirtualMACSettingsAfterADeath(t *testing.T) {
+	for name, end := range map[string]func(v *VirtualLinks) error{
+		"taken over": func(v *VirtualLinks) error {
+			one, two := vmacOf(51), vmacOf(52)
+			two.Name = "vrrp.52"
+			return errors.Join(v.RemoveLeft([]VirtualLink{one}), v.Ensure(one), v.Ensure(two), v.Remove("vrrp.51"), v.Close())
+		},
+		"removed": func(v *VirtualLinks) error { return v.RemoveLeft(nil) },
+		"the other one is taken over": func(v *VirtualLinks) error {
+			other := vmacOf(53)
+			other.Name = "vrrp.53"
+			return errors.Join(v.RemoveLeft([]VirtualLink{other}), v.Ensure(other), v.Close())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nl := inNetns(t)
+			addVeth(t, nl, "v0", "v1")
+			s := newSysctls(nl)
+			noError(t, errors.Join(s.set("test", settingOf("v0", "arp_ignore"), "2"), s.set("test", settingOf("v0", "arp_announce"), "1")))
+			before := readSysctls(t, nl, "v0")
+			log, _ := testLog()
+			for range 2 { // lives that die
+				noError(t, NewVirtualLinks(nl, log).Ensure(vmacOf(51)))
+			}
+			if got := readSysctls(t, nl, "v0"); got["v0.arp_ignore"] != "1" || got["v0.arp_announce"] != "2" {
+				t.Errorf("settings %v", got)
+			}
+			noError(t, end(NewVirtualLinks(nl, log)))
+			if d := cmp.Diff(before, readSysctls(t, nl, "v0")); d != "" {
+				t.Errorf("settings are not as before (-want +got):\n%s", d)
+			}
+		})
 	}
 }
 

@@ -40,11 +40,9 @@ func (s *RouterSpec) linkIdentity() string {
 func (s *Set) RemoveLeftLinks() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var wanted []string
+	var wanted []VirtualLink
 	for i := range s.wanted.Routers {
-		for _, l := range s.wanted.Routers[i].links() {
-			wanted = append(wanted, l.Name)
-		}
+		wanted = append(wanted, s.wanted.Routers[i].links()...)
 	}
 	return s.virtual.RemoveLeft(wanted)
 }
