@@ -35,7 +35,10 @@ demo: build
 
 bench: build
 	./bin/xvip bench $(BENCHFLAGS)
+	./bin/xvip bench path
 	./bin/xvip bench config
+	./bin/xvip bench routers
+	./bin/xvip bench failover
 
 generate:
 	$(GO) generate ./...

@@ -28,7 +28,7 @@ func benchCommand() *cobra.Command {
 	cmd.Flags().IntSliceVar(&opt.Services, "services", []int{1, 10_000}, "`NUMBERS` of virtual services in the tables")
 	cmd.Flags().IntVar(&opt.Rounds, "rounds", 9, "rounds")
 	cmd.Flags().IntVar(&opt.Packets, "packets", 200_000, "packets a round and program")
-	cmd.AddCommand(benchConfigCommand(), benchFailoverCommand(), benchRoutersCommand())
+	cmd.AddCommand(benchConfigCommand(), benchFailoverCommand(), benchRoutersCommand(), benchPathCommand())
 	return cmd
 }
 
@@ -83,4 +83,20 @@ func withSelf(cmd *cobra.Command, self *string, do func(ctx context.Context) err
 		return fmt.Errorf("find own binary: %w", err)
 	}
 	return do(ctx)
+}
+
+func benchPathCommand() *cobra.Command {
+	var opt xdp.PathOptions
+	cmd := &cobra.Command{
+		Use: "path", Short: "measure packets a second through a whole director, beside nftables (as root)", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer cancel()
+			return xdp.BenchPath(ctx, opt, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().IntVar(&opt.Flows, "flows", 1024, "flows, a power of two")
+	cmd.Flags().IntVar(&opt.Rounds, "rounds", 9, "rounds")
+	cmd.Flags().IntVar(&opt.Packets, "packets", 500_000, "packets a round and way")
+	return cmd
 }
