@@ -44,7 +44,8 @@ const (
 // frames come in by a veth pair, are forwarded, and leave by another one, once
 // with our program in native mode and once by the kernel with a DNAT rule of
 // nftables. A program sends the frames and another one counts them at the end;
-// both take part in either time. It makes a network namespace of its own.
+// both take part in either time. It makes a network namespace of its own. It
+// needs Linux 5.18 (live frames of BPF_PROG_TEST_RUN) and nftables with NAT.
 func BenchPath(ctx context.Context, opt PathOptions, w io.Writer) error {
 	if opt.Flows < 1 || opt.Flows > 1<<15 || opt.Flows&(opt.Flows-1) != 0 || opt.Rounds < 1 || opt.Packets < 1 {
 		return errors.New("measure the whole path: want rounds, packets, and 1 to 32,768 flows, a power of two")
