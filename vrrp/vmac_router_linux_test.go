@@ -3,6 +3,8 @@ package vrrp
 import (
 	"bytes"
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -145,5 +147,29 @@ func TestVirtualMACNameTaken(t *testing.T) {
 	p.next("advertisement", func(f []byte) bool { return advert4(f) && bytes.Equal(f[6:12], VirtualMAC(51, 4)) })
 	if n := strings.Count(dut.log.String(), "the name is taken"); n != 1 {
 		t.Errorf("the error is told %d times", n)
+	}
+}
+
+// An address on another interface has a virtual MAC there (use_vmac_addr), also
+// without one for the router itself.
+func TestVirtualMACOfAnAddressElsewhere(t *testing.T) {
+	t.Parallel()
+	dut, p, own, _ := vmacRun(t, "v3 VMAC")
+	addVeth(t, dut.nl, "eth1", "wire1")
+	addrAdd(t, dut.nl, "eth1", "10.98.0.5/24")
+	wire := &tester{t: t, node: dut, conn: rawFrames(t, dut, "wire1")}
+	spec := variantNamed(t, "v3").spec(100, self, high)
+	elsewhere := addr("10.98.0.100")
+	spec.Extra = []VirtualLink{{Name: "vrrp.51", Parent: "eth1", MAC: VirtualMAC(51, 4).String(), IPv4: true}}
+	spec.Owned = append(spec.Owned, VirtualAddress{Prefix: netip.PrefixFrom(elsewhere, 32), Device: "vrrp.51"})
+	dut.run(spec)
+	p.next("announcement of the real MAC", func(f []byte) bool { return gratuitous(vip4)(f) && bytes.Equal(f[6:12], own) })
+	wire.next("announcement of the virtual MAC", func(f []byte) bool { return gratuitous(elsewhere)(f) && bytes.Equal(f[6:12], VirtualMAC(51, 4)) })
+	if got := prefixes(listAddrs(t, dut.nl, "eth1")); !slices.Equal(got, []string{"10.98.0.5/24"}) {
+		t.Errorf("the interface has %v, want its own address alone", got)
+	}
+	dut.stop()
+	if _, err := dut.nl.index("vrrp.51"); !isNotFound(err) {
+		t.Errorf("the interface of the virtual MAC is left: %v", err)
 	}
 }
