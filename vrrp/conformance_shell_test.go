@@ -2,7 +2,6 @@ package vrrp
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"strings"
 	"sync"
@@ -18,7 +17,7 @@ type wire struct {
 	sent    []sentAdvert
 	arrived chan struct{}
 	closed  chan struct{}
-	deaf    bool // Wait does not tell of what arrives
+	deaf    bool // Ready does not tell of what arrives
 }
 
 type sentAdvert struct {
@@ -35,21 +34,11 @@ func (w *wire) Send(o Outgoing) error {
 	return nil
 }
 
-func (w *wire) Wait() error {
-	for {
-		w.mu.Lock()
-		some := len(w.pending) > 0 && !w.deaf
-		w.mu.Unlock()
-		if some {
-			return nil
-		}
-		select {
-		case <-w.arrived:
-		case <-w.closed:
-			return net.ErrClosed
-		}
-	}
-}
+func (w *wire) Ready() <-chan struct{} { return w.arrived }
+
+func (w *wire) Err() error { return nil }
+
+func (w *wire) Collect() {}
 
 func (w *wire) Pending() (p Packet, ok bool) {
 	w.mu.Lock()
@@ -66,7 +55,11 @@ func (w *wire) Close() error { close(w.closed); return nil }
 func (w *wire) arrive(p Packet) {
 	w.mu.Lock()
 	w.pending = append(w.pending, p)
+	deaf := w.deaf
 	w.mu.Unlock()
+	if deaf {
+		return
+	}
 	select {
 	case w.arrived <- struct{}{}:
 	default:

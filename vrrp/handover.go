@@ -41,17 +41,11 @@ func (r *runner) linger(limit time.Duration) {
 	defer t.Stop()
 	for {
 		select {
-		case conn := <-r.readable:
-			if conn != r.conn {
-				continue
-			}
-			if r.successor() {
+		case <-r.readable():
+			if r.successor() || r.conn.Err() != nil {
 				return
 			}
-			go r.wait(conn)
 		case <-r.events: // nothing matters any more, but nobody has to wait
-		case <-r.broken:
-			return
 		case <-t.C:
 			return
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -52,24 +51,17 @@ type runner struct {
 	done   chan struct{}
 
 	// Of the runner's goroutine.
-	codec    codec
-	conn     Conn
-	readable chan Conn // a socket has something to receive
-	broken   chan brokenConn
-	work     *worker
-	limit    logLimit
-	keep     bool // at the end: leave the addresses
+	codec codec
+	conn  Conn // nil: none
+	work  *worker
+	limit logLimit
+	keep  bool // at the end: leave the addresses
 
 	mu     sync.Mutex
 	vr     *VirtualRouter
 	counts counters
 	since  time.Time // last change of role
 	reason string
-}
-
-type brokenConn struct {
-	conn Conn
-	err  error
 }
 
 // counters are what happened to one virtual router.
@@ -82,7 +74,7 @@ type counters struct {
 
 func newRunner(cfg Config, sh Shell) *runner {
 	r := &runner{shell: sh, vr: NewVirtualRouter(cfg), events: make(chan Event, 16), relink: make(chan struct{}, 1),
-		stop: make(chan bool, 1), done: make(chan struct{}), readable: make(chan Conn), broken: make(chan brokenConn)}
+		stop: make(chan bool, 1), done: make(chan struct{})}
 	r.codec.cfg = &cfg
 	return r
 }
@@ -133,22 +125,21 @@ func (r *runner) run(ctx context.Context) {
 		case <-r.relink:
 			r.closeConn()
 			redial.Reset(0)
-		case b := <-r.broken:
-			if b.conn == r.conn {
-				r.logLimited("socket", netip.Addr{}, "the socket for advertisements failed, opening it again", "err", b.err)
+		case <-r.readable():
+			r.drain()
+			if err := r.conn.Err(); err != nil {
+				r.logLimited("socket", netip.Addr{}, "the socket for advertisements failed, opening it again", "err", err)
 				r.closeConn()
 				redial.Reset(redialAfter)
-			}
-		case conn := <-r.readable:
-			if conn == r.conn {
-				r.drain()
-				go r.wait(conn)
 			}
 		case e := <-r.events:
 			r.handle(e)
 		case <-timer.C:
 			// Whoever wakes late reads what has arrived before believing in
 			// silence (conformance T10).
+			if r.conn != nil {
+				r.conn.Collect()
+			}
 			r.drain()
 			r.handle(Tick{})
 		}
@@ -163,30 +154,22 @@ func (r *runner) dial() bool {
 		return false
 	}
 	r.conn = conn
-	go r.wait(conn)
 	return true
 }
 
-// wait tells the runner once that a socket has something to receive.
-func (r *runner) wait(conn Conn) {
-	err := conn.Wait()
-	switch {
-	case err == nil:
-		select {
-		case r.readable <- conn:
-		case <-r.done:
-		}
-	case !errors.Is(err, net.ErrClosed):
-		select {
-		case r.broken <- brokenConn{conn, err}:
-		case <-r.done:
-		}
+// readable has a value when the socket wants to be looked at; never without one.
+func (r *runner) readable() <-chan struct{} {
+	if r.conn == nil {
+		return nil
 	}
+	return r.conn.Ready()
 }
 
 func (r *runner) closeConn() {
 	if r.conn != nil {
-		_ = r.conn.Close() // nothing is buffered
+		if err := r.conn.Close(); err != nil {
+			r.logLimited("socket", netip.Addr{}, "the socket for advertisements did not close", "err", err)
+		}
 		r.conn = nil
 	}
 }

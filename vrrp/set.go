@@ -120,6 +120,7 @@ type Set struct {
 	onRole  func(name string, role Role)
 	onOwned func(ctx context.Context, name string, owned bool)
 
+	hubs     *hubs
 	trackers *Trackers
 	around   *surroundings
 
@@ -156,7 +157,7 @@ func NewSet(log *slog.Logger, onRole func(name string, role Role), onOwned func(
 	}
 	return &Set{log: log, nl: nl, links: links, around: newSurroundings(nl, log), sockets: NewAnnounceSockets(nl, links),
 		virtual: NewVirtualLinks(nl, log), onRole: onRole, onOwned: onOwned,
-		trackers: NewTrackers(script.Run, log), routers: map[identity]*router{}, stopTrackers: func() {}}, nil
+		hubs: newHubs(), trackers: NewTrackers(script.Run, log), routers: map[identity]*router{}, stopTrackers: func() {}}, nil
 }
 
 // Run runs the routers until Stop and ctx end.
@@ -252,7 +253,7 @@ func (s *Set) reconcile() {
 // dial opens a socket on a device, where the interfaces are.
 func (s *Set) dial(c *Config, device string) (conn Conn, err error) {
 	err = s.nl.Do(func() error {
-		conn, err = dialOn(c, device)
+		conn, err = s.hubs.open(c, device)
 		return err
 	})
 	return conn, err

@@ -17,9 +17,15 @@ import (
 type Conn interface {
 	// Send sends one packet.
 	Send(o Outgoing) error
-	// Wait waits until there is something to receive; net.ErrClosed after Close.
-	Wait() error
-	// Pending receives a packet that has arrived already, without waiting.
+	// Ready has a value when something may have arrived for the router, or the
+	// way has failed.
+	Ready() <-chan struct{}
+	// Err is why the way has failed; nil while it works.
+	Err() error
+	// Collect asks the kernel for what has arrived: after a long pause Ready may
+	// not know it yet.
+	Collect()
+	// Pending gives the next packet that has been collected, without waiting.
 	Pending() (Packet, bool)
 	Close() error
 }
@@ -35,41 +41,23 @@ const receiveBuffer = 1 << 20
 type rawConn struct {
 	file   *os.File
 	raw    syscall.RawConn
-	index  int // of the interface
-	v6     bool
+	key    hubKey
 	closed atomic.Bool
 	buf    []byte
 	oob    []byte
 }
 
-// DialRaw opens the socket of a virtual router: bound to the interface, joined
+// DialRaw opens a socket for one virtual router: bound to the interface, joined
 // to the group unless there are unicast peers, deaf to other virtual routers.
 // Call it within the network namespace of the interface.
-func DialRaw(c *Config) (Conn, error) { return dialOn(c, c.Interface) }
+func DialRaw(c *Config) (Conn, error) { return newHubs().open(c, c.Interface) }
 
-// dialOn opens it on a device that need not be the interface: that of a virtual
-// MAC has no address of its own to send from.
-func dialOn(c *Config, device string) (Conn, error) {
-	conn, err := dialRaw(c, device)
-	if err != nil {
-		return nil, fmt.Errorf("open VRRP socket on %q: %w", device, err)
-	}
-	return conn, nil
-}
-
-func dialRaw(c *Config, device string) (*rawConn, error) {
-	index := 0 // unicast without an interface goes by the routes
-	if device != "" {
-		link, err := net.InterfaceByName(device)
-		if err != nil {
-			return nil, err
-		}
-		index = link.Index
-	}
+// dialRaw opens the socket of a hub for routers such as c.
+func dialRaw(c *Config, key hubKey) (*rawConn, error) {
 	domain, protocol := unix.AF_INET, protocolNumber
 	if c.Family == 6 {
 		domain = unix.AF_INET6
-	} else if c.Version == 2 && c.AuthType == AuthAH {
+	} else if key.ah {
 		protocol = ahProtocol
 	}
 	fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
@@ -84,21 +72,21 @@ func dialRaw(c *Config, device string) (*rawConn, error) {
 	// privilege the usual size has to do.
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer)
 	for _, set := range []func() error{
-		func() error { return filterVRID(fd, c, protocol) },
-		func() error { return unix.BindToDevice(fd, device) },
-		func() error { return setUp(fd, index, c) },
-		func() error { return sendForeign(fd, c, device) },
+		func() error { return filterVRIDs(fd, key, nil) }, // until the first router joins
+		func() error { return unix.BindToDevice(fd, key.device) },
+		func() error { return setUp(fd, key.index, c) },
+		func() error { return sendForeign(fd, key) },
 	} {
 		if err := set(); err != nil {
 			return nil, errors.Join(err, unix.Close(fd))
 		}
 	}
-	file := os.NewFile(uintptr(fd), "vrrp:"+device)
+	file := os.NewFile(uintptr(fd), "vrrp:"+key.device)
 	raw, err := file.SyscallConn()
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &rawConn{file: file, raw: raw, index: index, v6: c.Family == 6, buf: make([]byte, maxPacket), oob: make([]byte, 128)}, nil
+	return &rawConn{file: file, raw: raw, key: key, buf: make([]byte, maxPacket), oob: make([]byte, 128)}, nil
 }
 
 // setUp4 lets us write the IP header, and joins the group.
@@ -155,49 +143,57 @@ func setUp6(fd, index int, c *Config) error {
 
 // sendForeign lets a socket on another device than the interface send from the
 // interface's link-local address. IPv4, whose header is ours, needs no leave.
-func sendForeign(fd int, c *Config, device string) error {
-	if c.Family != 6 || device == c.Interface {
+func sendForeign(fd int, key hubKey) error {
+	if key.family != 6 || !key.foreign {
 		return nil
 	}
 	return os.NewSyscallError("setsockopt IPV6_FREEBIND", unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1))
 }
 
-// filterVRID leaves other virtual routers to the kernel: with many of them on a
-// link, each would wake all. The filter of a raw IPv4 socket sees the IP header
-// first, that of an IPv6 one does not (raw_rcv, rawv6_rcv_skb).
-func filterVRID(fd int, c *Config, protocol int) error {
+// filterVRIDs leaves other virtual routers to the kernel. The filter of a raw
+// IPv4 socket sees the IP header first, that of an IPv6 one does not (raw_rcv,
+// rawv6_rcv_skb).
+func filterVRIDs(fd int, key hubKey, vrids []uint8) error {
 	offset := uint32(1)
-	if protocol == ahProtocol {
+	if key.ah {
 		offset += ahLen
 	}
-	load := []unix.SockFilter{
+	program := []unix.SockFilter{
 		{Code: unix.BPF_LDX | unix.BPF_B | unix.BPF_MSH, K: 0},
 		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_IND, K: offset},
 	}
-	if c.Family == 6 {
-		load = []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: offset}}
+	if key.family == 6 {
+		program = []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: offset}}
 	}
-	program := append(load,
-		unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(c.VRID), Jf: 1},
-		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 1<<31 - 1},
-		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0})
+	for _, vrid := range vrids { // a jump reaches 255 instructions, so each has its end beside it
+		program = append(program, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(vrid), Jf: 1},
+			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 1<<31 - 1})
+	}
+	program = append(program, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0})
 	fprog := &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 	return os.NewSyscallError("setsockopt SO_ATTACH_FILTER", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, fprog))
 }
 
-// Close implements Conn.
+// filter lets packets of these virtual routers in, and of no others.
+func (c *rawConn) filter(vrids []uint8) error {
+	var filterErr error
+	err := c.raw.Control(func(fd uintptr) { filterErr = filterVRIDs(int(fd), c.key, vrids) })
+	return errors.Join(err, filterErr)
+}
+
+// Close ends Wait.
 func (c *rawConn) Close() error {
 	c.closed.Store(true)
 	return c.file.Close()
 }
 
-// Send implements Conn.
+// Send sends one packet.
 func (c *rawConn) Send(o Outgoing) error {
 	var sendErr error
 	err := c.raw.Control(func(fd uintptr) {
-		if c.v6 {
-			info := unix.PktInfo6(&unix.Inet6Pktinfo{Addr: o.Src.As16(), Ifindex: uint32(c.index)})
-			sendErr = unix.Sendmsg(int(fd), o.Payload, info, &unix.SockaddrInet6{Addr: o.Dst.As16(), ZoneId: uint32(c.index)}, unix.MSG_DONTWAIT)
+		if c.key.family == 6 {
+			info := unix.PktInfo6(&unix.Inet6Pktinfo{Addr: o.Src.As16(), Ifindex: uint32(c.key.index)})
+			sendErr = unix.Sendmsg(int(fd), o.Payload, info, &unix.SockaddrInet6{Addr: o.Dst.As16(), ZoneId: uint32(c.key.index)}, unix.MSG_DONTWAIT)
 			return
 		}
 		sendErr = unix.Sendto(int(fd), append(o.Header, o.Payload...), unix.MSG_DONTWAIT, &unix.SockaddrInet4{Addr: o.Dst.As4()})
@@ -208,7 +204,7 @@ func (c *rawConn) Send(o Outgoing) error {
 	return nil
 }
 
-// Wait implements Conn.
+// Wait waits until there is something to receive; net.ErrClosed after Close.
 func (c *rawConn) Wait() error {
 	var peekErr error
 	err := c.raw.Read(func(fd uintptr) bool {
@@ -226,8 +222,9 @@ func (c *rawConn) Wait() error {
 	return nil
 }
 
-// Pending implements Conn. It asks the kernel, not the runtime's poller: after
-// a long pause the poller may not know yet what the socket holds.
+// Pending receives a packet that has arrived already. It asks the kernel, not the
+// runtime's poller: after a long pause the poller may not know yet what the
+// socket holds.
 func (c *rawConn) Pending() (p Packet, ok bool) {
 	err := c.raw.Control(func(fd uintptr) {
 		n, oobn, _, from, err := unix.Recvmsg(int(fd), c.buf, c.oob, unix.MSG_DONTWAIT)
