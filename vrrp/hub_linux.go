@@ -114,27 +114,37 @@ func (h *hub) vrids() []uint8 {
 	return list
 }
 
-// leave takes a router out; the last one closes the socket. Both locks keep
-// another router from joining a socket that closes.
+// leave takes a router out; the last one closes the socket. The lock of the pool
+// keeps another router from joining a socket that closes; that of the hub is
+// free meanwhile, for the reader that Close waits for may want it.
 func (h *hub) leave(t *tap) error {
 	h.pool.mu.Lock()
 	defer h.pool.mu.Unlock()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	i := slices.Index(h.taps[t.vrid], t)
-	if i < 0 {
-		return nil
-	}
-	if h.taps[t.vrid] = slices.Delete(h.taps[t.vrid], i, i+1); len(h.taps[t.vrid]) == 0 {
-		delete(h.taps, t.vrid)
-	}
-	if len(h.taps) > 0 {
-		return h.conn.filter(h.vrids())
+	left, last, err := h.without(t)
+	if !left || !last {
+		return err
 	}
 	if h.pool.all[h.key] == h {
 		delete(h.pool.all, h.key)
 	}
 	return h.conn.Close()
+}
+
+// without takes a router off the list; left is whether it was on it.
+func (h *hub) without(t *tap) (left, last bool, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i := slices.Index(h.taps[t.vrid], t)
+	if i < 0 {
+		return false, false, nil
+	}
+	if h.taps[t.vrid] = slices.Delete(h.taps[t.vrid], i, i+1); len(h.taps[t.vrid]) == 0 {
+		delete(h.taps, t.vrid)
+	}
+	if len(h.taps) == 0 {
+		return true, true, nil
+	}
+	return true, false, h.conn.filter(h.vrids())
 }
 
 func (h *hub) failed() error {
@@ -145,31 +155,47 @@ func (h *hub) failed() error {
 
 // run hands packets out until the socket closes or fails.
 func (h *hub) run() {
-	for {
-		err := h.conn.Wait()
-		h.mu.Lock()
-		if err != nil {
-			h.err = err
-			for _, list := range h.taps {
-				for _, t := range list {
-					t.signal()
-				}
-			}
+	err := h.conn.Serve(func() error {
+		for {
+			h.mu.Lock()
+			err := h.collect()
 			h.mu.Unlock()
-			return
+			if err != nil {
+				return realFailure(err)
+			}
 		}
-		h.collect()
-		h.mu.Unlock()
+	})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fail(err)
+}
+
+// realFailure leaves what is no failure away.
+func realFailure(err error) error {
+	if errors.Is(err, errNothing) {
+		return nil
+	}
+	return err
+}
+
+// fail tells all routers.
+func (h *hub) fail(err error) {
+	h.err = err
+	for _, list := range h.taps {
+		for _, t := range list {
+			t.signal()
+		}
 	}
 }
 
-// collect takes in what the kernel holds.
-func (h *hub) collect() {
+// collect takes in what the kernel holds, to a bound; errNothing says that it
+// was all.
+func (h *hub) collect() error {
 	h.collected = time.Now()
 	for range queueMost {
-		p, ok := h.conn.Pending()
-		if !ok {
-			return
+		p, err := h.conn.Pending()
+		if err != nil {
+			return err
 		}
 		for _, t := range h.taps[h.vridOf(&p)] {
 			if len(t.queue) == queueMost {
@@ -179,6 +205,7 @@ func (h *hub) collect() {
 			t.signal()
 		}
 	}
+	return nil
 }
 
 // vridOf reads the second octet of an advertisement; 0, which no router has,
@@ -216,8 +243,11 @@ func (t *tap) Collect() {
 	h := t.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if time.Since(h.collected) > collectedLately {
-		h.collect()
+	if time.Since(h.collected) <= collectedLately {
+		return
+	}
+	if err := realFailure(h.collect()); err != nil {
+		h.fail(err)
 	}
 }
 

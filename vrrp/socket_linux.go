@@ -204,41 +204,56 @@ func (c *rawConn) Send(o Outgoing) error {
 	return nil
 }
 
-// Wait waits until there is something to receive; net.ErrClosed after Close.
-func (c *rawConn) Wait() error {
-	var peekErr error
-	err := c.raw.Read(func(fd uintptr) bool {
-		_, _, peekErr = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		return !errors.Is(peekErr, unix.EAGAIN)
+// Serve calls collect whenever there may be something to receive, until it gives
+// an error; it ends with net.ErrClosed after Close. The runtime's poller tells of
+// changes only: collect is to take all there is.
+func (c *rawConn) Serve(collect func() error) error {
+	var failure error
+	err := c.raw.Read(func(uintptr) bool {
+		failure = collect()
+		return failure != nil
 	})
 	switch {
 	case c.closed.Load():
 		return net.ErrClosed
-	case err != nil:
-		return fmt.Errorf("wait for advertisements: %w", err)
-	case peekErr != nil:
-		return fmt.Errorf("wait for advertisements: %w", peekErr)
+	case failure != nil:
+		err = failure
 	}
-	return nil
+	return fmt.Errorf("wait for advertisements: %w", err)
 }
 
-// Pending receives a packet that has arrived already. It asks the kernel, not the
-// runtime's poller: after a long pause the poller may not know yet what the
-// socket holds.
-func (c *rawConn) Pending() (p Packet, ok bool) {
-	err := c.raw.Control(func(fd uintptr) {
-		n, oobn, _, from, err := unix.Recvmsg(int(fd), c.buf, c.oob, unix.MSG_DONTWAIT)
-		if err != nil {
+// errNothing says that no packet is waiting.
+var errNothing = errors.New("nothing has arrived")
+
+// Pending receives a packet that has arrived already, or gives errNothing. It
+// asks the kernel, not the runtime's poller: after a long pause the poller may
+// not know yet what the socket holds.
+func (c *rawConn) Pending() (p Packet, err error) {
+	controlErr := c.raw.Control(func(fd uintptr) {
+		if c.key.family == 4 { // sender and TTL are in the packet
+			n, readErr := unix.Read(int(fd), c.buf)
+			if err = readErr; err == nil {
+				p = packet4(append([]byte(nil), c.buf[:n]...))
+			}
 			return
 		}
-		b := append([]byte(nil), c.buf[:n]...)
+		n, oobn, _, from, recvErr := unix.Recvmsg(int(fd), c.buf, c.oob, unix.MSG_DONTWAIT)
+		if err = recvErr; err != nil {
+			return
+		}
+		var sender netip.Addr
 		if sa, is6 := from.(*unix.SockaddrInet6); is6 {
-			p, ok = packet6(b, c.oob[:oobn], netip.AddrFrom16(sa.Addr)), true
-			return
+			sender = netip.AddrFrom16(sa.Addr)
 		}
-		p, ok = packet4(b), true
+		p = packet6(append([]byte(nil), c.buf[:n]...), c.oob[:oobn], sender)
 	})
-	return p, ok && err == nil
+	switch {
+	case controlErr != nil:
+		return p, controlErr
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+		return p, errNothing
+	}
+	return p, err
 }
 
 // packet4 takes an IPv4 packet apart; what is too short comes out empty and is

@@ -134,7 +134,7 @@ func (r *Result) read(q qemu) error {
 		}
 	}
 	if !ended {
-		return errors.Join(err, fmt.Errorf("the machine ended before its command; its console ends with\n%s", tail(r.Console, 40)))
+		return errors.Join(err, fmt.Errorf("the machine ended before its command; its console ends with\n%s", tail(r.Console, 80)))
 	}
 	return err
 }
