@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -40,6 +41,13 @@ type Engine struct {
 	names    map[dataplane.Key]map[dataplane.RealKey]dataplane.RealKey // see heldPort: as held, as configured
 	closed   bool
 	broken   error // the last Apply's, for Info
+
+	// held is what the last Apply left in the kernel, nil when that is not known;
+	// audited is when the kernel was read.
+	held    []entry
+	given   map[dataplane.Key]bool // what it made sure of that it is not there
+	audited time.Time
+	now     func() time.Time
 }
 
 var _ dataplane.Engine = (*Engine)(nil)
@@ -57,7 +65,7 @@ func open(ctx context.Context, opt Options, dial func() (transport, error), load
 	if opt.Log == nil {
 		opt.Log = slog.Default()
 	}
-	e := &Engine{log: opt.Log, c: client{dial: dial}, own: loadOwned(opt.StateFile, opt.Log)}
+	e := &Engine{log: opt.Log, now: time.Now, c: client{dial: dial}, own: loadOwned(opt.StateFile, opt.Log)}
 	var err error
 	if _, err = e.c.open(); errors.Is(err, errNoFamily) {
 		if lerr := load(ctx); lerr != nil {
@@ -153,34 +161,60 @@ func (e *Engine) configured(k dataplane.Key, held dataplane.RealKey) dataplane.R
 	return held
 }
 
-// apply moves the tables to want. What is about to be made is remembered first:
-// a crash in between must not leave services that nobody owns.
+// auditEvery bounds how long what the kernel should hold is believed without a
+// look. Reading ten thousand services takes a request for each.
+const auditEvery = 30 * time.Second
+
+// apply moves the tables to want: from what the last Apply left, if that was
+// lately, there is something to change and nothing is refused, or else from
+// what the kernel says.
 func (e *Engine) apply(want []entry, keys map[dataplane.Key]bool, elsewhere []dataplane.Key) error {
 	gone := maps.Clone(e.own.keys)
+	known := e.held != nil && e.now().Sub(e.audited) < auditEvery
 	for _, k := range elsewhere {
 		if k = normalKey(k); !keys[k] {
+			known = known && e.given[k] // if not, others may have made it
 			gone[k] = true
 		}
 	}
-	have, err := e.c.read(func(k dataplane.Key) bool { return keys[k] || gone[k] })
-	if err != nil {
-		return err
+	ours := func(k dataplane.Key) bool { return gone[k] }
+	var steps []step
+	if known {
+		steps = plan(e.held, want, ours)
 	}
-	held := make([]entry, len(have))
-	for i, r := range have {
-		held[i] = r.entry()
-	}
-	steps := plan(held, want, func(k dataplane.Key) bool { return gone[k] })
-	if err := e.own.add(keys); err != nil {
+	if err := e.own.add(keys); err != nil { // a crash in between must not leave services that nobody owns
 		e.log.Warn("IPVS services would not be known again after a crash", "err", err)
 	}
-	if err := e.carryOut(steps); err != nil {
-		return err
+	if !known || len(steps) == 0 || e.carryOut(steps) != nil {
+		var err error
+		if steps, err = e.audit(want, keys, ours); err != nil {
+			return err
+		}
+		e.held = nil
+		if err := e.carryOut(steps); err != nil {
+			return err
+		}
 	}
+	e.held, e.given = want, gone
 	if err := e.own.set(keys); err != nil {
 		e.log.Warn("IPVS services would not be known again after a crash", "err", err)
 	}
 	return nil
+}
+
+// audit gives the steps from what the kernel holds.
+func (e *Engine) audit(want []entry, keys map[dataplane.Key]bool, ours func(dataplane.Key) bool) ([]step, error) {
+	now := e.now()
+	have, err := e.c.read(func(k dataplane.Key) bool { return keys[k] || ours(k) })
+	if err != nil {
+		return nil, err
+	}
+	e.audited = now
+	held := make([]entry, len(have))
+	for i, r := range have {
+		held[i] = r.entry()
+	}
+	return plan(held, want, ours), nil
 }
 
 // errorsShown bounds the refusals that one error tells.
@@ -296,6 +330,7 @@ func (e *Engine) Flush() error {
 	if e.closed {
 		return errClosed
 	}
+	e.held = nil
 	if err := e.c.flush(); err != nil {
 		return err
 	}

@@ -156,6 +156,41 @@ func TestOthersChangesAreRepaired(t *testing.T) {
 	expect(t, k, "add 192.0.2.1:80/tcp", "add 192.0.2.1:80/tcp>10.0.0.1:80")
 }
 
+// A change soon after another one does not read ten thousand services first;
+// what others did in between shows when the kernel refuses, or half a minute later.
+func TestAChangeIsMadeWithoutALook(t *testing.T) {
+	k := newKernel()
+	e := start(t, k, Options{})
+	now := time.Now()
+	e.now = func() time.Time { return now }
+	apply(t, e, web("192.0.2.1", "10.0.0.1", "10.0.0.2"), web("192.0.2.2"))
+	k.took()
+	k.dumps = 0
+	apply(t, e, web("192.0.2.1", "10.0.0.1", "10.0.0.3"))
+	expect(t, k, "add 192.0.2.1:80/tcp>10.0.0.3:80", "del 192.0.2.1:80/tcp>10.0.0.2:80", "del 192.0.2.2:80/tcp")
+	if k.dumps != 0 {
+		t.Errorf("%d dumps, want none", k.dumps)
+	}
+
+	k.services[0].dests = nil // ipvsadm -d
+	two := web("192.0.2.1", "10.0.0.1", "10.0.0.3")
+	two.RealServers[0].Weight = 7
+	apply(t, e, two)
+	expect(t, k, "add 192.0.2.1:80/tcp>10.0.0.1:80", "add 192.0.2.1:80/tcp>10.0.0.3:80")
+
+	k.services[0].sched = "rr"
+	now = now.Add(auditEvery)
+	two.RealServers[0].Weight = 8
+	apply(t, e, two)
+	expect(t, k, "set 192.0.2.1:80/tcp", "set 192.0.2.1:80/tcp>10.0.0.1:80")
+
+	k.services = append(k.services, toEntry(web("192.0.2.9")))
+	if err := e.ApplyBeside(t.Context(), nil, []dataplane.Key{web("192.0.2.9").Key}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, k, "del 192.0.2.1:80/tcp", "del 192.0.2.9:80/tcp")
+}
+
 func TestServicesOfAnotherEngineAreGivenUp(t *testing.T) {
 	k := newKernel()
 	k.services = []entry{toEntry(web("192.0.2.1", "10.0.0.1")), toEntry(web("192.0.2.2"))}

@@ -23,6 +23,7 @@ type kernel struct {
 	log      []string // commands that changed something, or tried to
 	cut      error    // the next command dies with this error of the socket
 	dials    int
+	dumps    int
 }
 
 func newKernel() *kernel {
@@ -63,6 +64,7 @@ func (k *kernel) dump(c command) ([][]byte, error) {
 	if err := k.broken(); err != nil {
 		return nil, err
 	}
+	k.dumps++
 	var out [][]byte
 	switch c.cmd {
 	case cmdGetService:
