@@ -39,6 +39,7 @@ bench: build
 	./bin/xvip bench config
 	./bin/xvip bench routers
 	./bin/xvip bench failover
+	XVIP_BENCH=1 $(GO) test -count=1 -timeout 60m -run '^TestBench' -v ./internal/vm/rung
 
 generate:
 	$(GO) generate ./...

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -11,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/xvip-lb/xvip/cmd/xvip/internal/bench"
+	"github.com/xvip-lb/xvip/dataplane"
+	"github.com/xvip-lb/xvip/dataplane/ipvs"
 	"github.com/xvip-lb/xvip/dataplane/xdp"
 )
 
@@ -88,10 +91,19 @@ func withSelf(cmd *cobra.Command, self *string, do func(ctx context.Context) err
 func benchPathCommand() *cobra.Command {
 	var opt xdp.PathOptions
 	cmd := &cobra.Command{
-		Use: "path", Short: "measure packets a second through a whole director, beside nftables (as root)", Args: cobra.NoArgs,
+		Use: "path", Short: "measure packets a second through a whole director, beside nftables and IPVS (as root)", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer cancel()
+			opt.Other = func(ctx context.Context) (dataplane.Engine, error) {
+				return ipvs.New(ctx, ipvs.Options{Log: slog.New(slog.DiscardHandler)})
+			}
+			if e, err := opt.Other(ctx); err != nil {
+				fmt.Fprintf(cmd.OutOrStdout(), "without IPVS: %v\n", err)
+				opt.Other = nil
+			} else if err := e.Close(); err != nil {
+				return err
+			}
 			return xdp.BenchPath(ctx, opt, cmd.OutOrStdout())
 		},
 	}

@@ -19,7 +19,7 @@ import (
 const sourcePortAt = 34
 
 // pathFrame is a UDP datagram to the service, without a checksum, 64 octets long.
-func pathFrame(to net.HardwareAddr) []byte {
+func pathFrame(to net.HardwareAddr, port uint16) []byte {
 	f := append(slices.Clone([]byte(to)), 2, 0, 0, 0, 0, 1, 8, 0)
 	h := []byte{0x45, 0, 0, 50, 0, 0, 0x40, 0, 64, unix.IPPROTO_UDP, 0, 0}
 	client, vip := pathClient.As4(), pathVIP.As4()
@@ -31,15 +31,21 @@ func pathFrame(to net.HardwareAddr) []byte {
 	binary.BigEndian.PutUint16(h[10:], ^uint16(sum+sum>>16))
 	f = append(f, h...)
 	f = binary.BigEndian.AppendUint16(f, 32768)
-	f = binary.BigEndian.AppendUint16(f, pathPort)
+	f = binary.BigEndian.AppendUint16(f, port)
 	f = binary.BigEndian.AppendUint16(f, 30)
 	f = append(f, 0, 0)
 	return append(f, make([]byte, 64-len(f))...)
 }
 
-// pathSource writes the frame anew, for the kernel hands the same page out
-// again, draws one of the flows, and sends it by a device.
-func pathSource(frame []byte, device, flows int) (*ebpf.Program, error) {
+// pathSource sends frames of many flows.
+type pathSource struct {
+	prog  *ebpf.Program
+	frame []byte
+}
+
+// newPathSource makes a program that writes the frame anew, for the kernel hands
+// the same page out again, draws one of the flows, and sends it by a device.
+func newPathSource(frame []byte, device, flows int) (*pathSource, error) {
 	ins := asm.Instructions{
 		asm.LoadMem(asm.R7, asm.R1, 0, asm.Word), // xdp_md.data
 		asm.LoadMem(asm.R3, asm.R1, 4, asm.Word), // xdp_md.data_end
@@ -69,10 +75,11 @@ func pathSource(frame []byte, device, flows int) (*ebpf.Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the program that sends: %w", err)
 	}
-	return p, nil
+	return &pathSource{p, frame}, nil
 }
 
-// pathSink counts UDP datagrams to the real server and drops everything.
+// pathSink counts UDP datagrams to the ports that real servers get, and drops
+// everything.
 func pathSink(count *ebpf.Map) (*ebpf.Program, error) {
 	const protocolAt, destinationPortAt = 23, 36
 	ins := asm.Instructions{
@@ -85,8 +92,9 @@ func pathSink(count *ebpf.Map) (*ebpf.Program, error) {
 		asm.JNE.Imm(asm.R1, unix.IPPROTO_UDP, "drop"),
 		asm.LoadMem(asm.R1, asm.R6, destinationPortAt, asm.Half),
 		asm.HostTo(asm.BE, asm.R1, asm.Half),
-		asm.JNE.Imm(asm.R1, pathRealPort, "drop"),
-		asm.StoreImm(asm.RFP, -4, 0, asm.Word),
+		asm.JEq.Imm(asm.R1, pathRealPort, "count"),
+		asm.JNE.Imm(asm.R1, pathDRPort, "drop"),
+		asm.StoreImm(asm.RFP, -4, 0, asm.Word).WithSymbol("count"),
 		asm.Mov.Reg(asm.R2, asm.RFP),
 		asm.Add.Imm(asm.R2, -4),
 		asm.LoadMapPtr(asm.R1, count.FD()),
@@ -105,15 +113,33 @@ func pathSink(count *ebpf.Map) (*ebpf.Program, error) {
 	return p, nil
 }
 
+// pathTable is the nftables table of the rule.
+func pathTable() *nftables.Table {
+	return &nftables.Table{Family: nftables.TableFamilyIPv4, Name: "path"}
+}
+
+// removePathDNAT takes pathDNAT back.
+func removePathDNAT() error {
+	c, err := nftables.New()
+	if err != nil {
+		return fmt.Errorf("open nftables: %w", err)
+	}
+	c.DelTable(pathTable())
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("remove the DNAT rule: %w", err)
+	}
+	return nil
+}
+
 // pathDNAT is the same service as a rule: ip daddr VIP udp dport 53 dnat to
-// REAL:5353. It acts on what the program has not taken.
+// REAL:5353.
 func pathDNAT() error {
 	c, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
 	}
 	vip, real := pathVIP.As4(), pathReal.As4()
-	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "path"})
+	table := c.AddTable(pathTable())
 	chain := c.AddChain(&nftables.Chain{Name: "prerouting", Table: table, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityNATDest})
 	c.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 16, Len: 4},

@@ -27,6 +27,9 @@ type PathOptions struct {
 	Flows   int // source ports of the client, a power of two
 	Rounds  int
 	Packets int // a round and way
+	// Other opens another engine in the network namespace of the calling thread,
+	// to be measured with the same services; nil is none.
+	Other func(context.Context) (dataplane.Engine, error)
 }
 
 var (
@@ -36,14 +39,18 @@ var (
 )
 
 const (
-	pathPort     = 53
+	pathPort     = 53 // NAT
 	pathRealPort = 5353
+	pathDRPort   = 54
 )
 
+// pathMethods are measured, with a port each: connections outlive their service.
+var pathMethods = map[dataplane.Method]uint16{dataplane.NAT: pathPort, dataplane.DR: pathDRPort}
+
 // BenchPath measures packets a second through a whole director on one CPU:
-// frames come in by a veth pair, are forwarded, and leave by another one, once
-// with our program in native mode and once by the kernel with a DNAT rule of
-// nftables. A program sends the frames and another one counts them at the end;
+// frames come in by a veth pair, are forwarded, and leave by another one, with
+// our program in native mode, by another engine, and by the kernel with a DNAT
+// rule of nftables. A program sends the frames and another one counts them at the end;
 // both take part in either time. It makes a network namespace of its own. It
 // needs Linux 5.18 (live frames of BPF_PROG_TEST_RUN) and nftables with NAT.
 func BenchPath(ctx context.Context, opt PathOptions, w io.Writer) error {
@@ -68,23 +75,23 @@ func BenchPath(ctx context.Context, opt PathOptions, w io.Writer) error {
 // path is a director between the client's cable, in1 to in0, and the cable to
 // the router behind which the real server is, out0 to out1.
 type path struct {
-	dir          string
-	engine       *Engine
-	source, sink *ebpf.Program
-	arrived      *ebpf.Map // one counter for each CPU
-	end          link.Link // sink on out1
-	frame        []byte
-	undo         []func() error
+	dir     string
+	engine  *Engine
+	sources map[uint16]*pathSource // by port
+	sink    *ebpf.Program
+	arrived *ebpf.Map // one counter for each CPU
+	end     link.Link // sink on out1
+	ways    []pathWay
+	undo    []func() error
 }
 
 func newPath(opt PathOptions) (*path, error) {
-	p := &path{}
+	p := &path{sources: map[uint16]*pathSource{}}
 	mac, from, err := pathCables()
 	if err != nil {
 		return p, fmt.Errorf("prepare the network of the benchmark: %w", err)
 	}
-	p.frame = pathFrame(mac)
-	if err := p.programs(from, opt.Flows); err != nil {
+	if err := p.programs(mac, from, opt.Flows); err != nil {
 		return p, err
 	}
 	if p.dir, err = os.MkdirTemp("", "xvip-bench-"); err != nil {
@@ -99,25 +106,74 @@ func newPath(opt PathOptions) (*path, error) {
 		return p, err
 	}
 	p.later(func() error { return errors.Join(p.engine.Withdraw(context.Background()), p.engine.Close()) })
-	svc := dataplane.VirtualService{Key: dataplane.Key{Address: pathVIP, Port: pathPort, Protocol: dataplane.UDP}, Scheduler: "rr", Active: true,
-		RealServers: []dataplane.RealServer{{Address: pathReal, Port: pathRealPort, Method: dataplane.NAT, Weight: 1}}}
-	if err := p.engine.Apply(context.Background(), []dataplane.VirtualService{svc}); err != nil {
-		return p, err
-	}
-	return p, pathDNAT()
+	return p, p.list(opt)
 }
 
-// programs makes the program that sends by the device from, and the one that
+// pathWay is one way of a packet through the director.
+type pathWay struct {
+	name string
+	to   string // what it is compared with; empty: none
+	port uint16
+	on   func() error
+	off  func() error
+}
+
+// pathService is the service as an engine forwards it.
+func pathService(m dataplane.Method) []dataplane.VirtualService {
+	port := pathMethods[m]
+	key := dataplane.Key{Address: pathVIP, Port: port, Protocol: dataplane.UDP}
+	if m == dataplane.NAT {
+		port = pathRealPort
+	}
+	return []dataplane.VirtualService{{Key: key, Scheduler: "rr", Active: true,
+		RealServers: []dataplane.RealServer{{Address: pathReal, Port: port, Method: m, Weight: 1}}}}
+}
+
+// list makes the ways. The other engine comes first, for ratios to it.
+func (p *path) list(opt PathOptions) error {
+	ctx := context.Background()
+	nothing := func() error { return nil }
+	p.ways = append(p.ways, pathWay{name: "kernel, nftables DNAT", port: pathPort, on: pathDNAT, off: removePathDNAT})
+	to := map[dataplane.Method]string{dataplane.NAT: "kernel, nftables DNAT"}
+	if opt.Other != nil {
+		other, err := opt.Other(ctx)
+		if err != nil {
+			return err
+		}
+		p.later(other.Close)
+		for _, m := range []dataplane.Method{dataplane.NAT, dataplane.DR} {
+			to[m] = fmt.Sprintf("%s, %s", other.Name(), m)
+			p.ways = append(p.ways, pathWay{name: to[m], port: pathMethods[m], on: func() error { return other.Apply(ctx, pathService(m)) }, off: func() error { return other.Apply(ctx, nil) }})
+		}
+	}
+	for _, m := range []dataplane.Method{dataplane.NAT, dataplane.DR} {
+		p.ways = append(p.ways, pathWay{name: fmt.Sprintf("xvip, XDP native, %s", m), to: to[m], port: pathMethods[m], off: nothing, on: func() error {
+			return errors.Join(p.engine.Apply(ctx, pathService(m)), p.engine.Attach([]string{"in0"}))
+		}})
+	}
+	for i, w := range p.ways {
+		if i < len(p.ways)-2 { // none of the program
+			p.ways[i].on = func() error { return errors.Join(p.engine.Attach(nil), w.on()) }
+		}
+	}
+	return nil
+}
+
+// programs makes those that send to a MAC by the device from, and the one that
 // counts.
-func (p *path) programs(from, flows int) (err error) {
+func (p *path) programs(to net.HardwareAddr, from, flows int) (err error) {
 	if p.arrived, err = ebpf.NewMap(&ebpf.MapSpec{Name: "arrived", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 8, MaxEntries: 1}); err != nil {
 		return fmt.Errorf("make a counter: %w", err)
 	}
 	p.later(p.arrived.Close)
-	if p.source, err = pathSource(p.frame, from, flows); err != nil {
-		return err
+	for _, port := range pathMethods {
+		s, err := newPathSource(pathFrame(to, port), from, flows)
+		if err != nil {
+			return err
+		}
+		p.sources[port] = s
+		p.later(s.prog.Close)
 	}
-	p.later(p.source.Close)
 	if p.sink, err = pathSink(p.arrived); err != nil {
 		return err
 	}
@@ -153,10 +209,7 @@ func pathCables() (net.HardwareAddr, int, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	addr, err := netlink.ParseAddr("192.0.2.1/24")
-	if err != nil {
-		return nil, 0, err
-	}
+	addr := &netlink.Addr{IPNet: &net.IPNet{IP: pathVIP.AsSlice(), Mask: net.CIDRMask(24, 32)}}
 	err = errors.Join(netlink.LinkSetUp(in0), netlink.LinkSetUp(in1), netlink.AddrAdd(in0, addr), receiveOffload("in0"),
 		os.WriteFile("/proc/sys/net/ipv4/conf/all/rp_filter", []byte("0"), 0o644),
 		os.WriteFile("/proc/sys/net/ipv4/conf/in0/rp_filter", []byte("0"), 0o644))
@@ -185,61 +238,58 @@ func receiveOffload(name string) error {
 	return nil
 }
 
-// ways of a packet through the director.
-var pathWays = []struct {
-	name string
-	xdp  bool
-}{{"xvip, XDP native, NAT", true}, {"kernel, nftables DNAT", false}}
-
-// measure has both ways take turns.
+// measure has all ways take turns.
 func (p *path) measure(ctx context.Context, opt PathOptions, w io.Writer) error {
-	rates, ratios, lost := make([][]float64, len(pathWays)), []float64{}, make([]float64, len(pathWays))
+	rates, lost := map[string][]float64{}, map[string]float64{}
 	for round := range opt.Rounds + 1 { // the first makes the flows known
-		var now [2]float64
-		for i, way := range pathWays {
+		for _, way := range p.ways {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			rate, part, err := p.run(way.xdp, opt.Packets)
+			rate, part, err := p.run(way, opt.Packets)
 			if err != nil {
 				return fmt.Errorf("%s: %w", way.name, err)
 			}
-			now[i], lost[i] = rate, max(lost[i], part)
+			lost[way.name] = max(lost[way.name], part)
 			if round > 0 {
-				rates[i] = append(rates[i], rate/1e3)
+				rates[way.name] = append(rates[way.name], rate/1e3)
 			}
-		}
-		if round > 0 {
-			ratios = append(ratios, now[0]/now[1])
 		}
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for i, way := range pathWays {
-		lo, mid, hi := extent(rates[i])
-		fmt.Fprintf(t, "%s\t%.0f (%.0f to %.0f)\tlost on the way at most %.1f %%\n", way.name, mid, lo, hi, 100*lost[i])
+	fmt.Fprintln(t, "way\tthousands a second\tlost at most\tratio\tto")
+	for _, way := range p.ways {
+		lo, mid, hi := extent(rates[way.name])
+		fmt.Fprintf(t, "%s\t%.0f (%.0f to %.0f)\t%.1f %%\t", way.name, mid, lo, hi, 100*lost[way.name])
+		if way.to == "" {
+			fmt.Fprintln(t, "\t")
+			continue
+		}
+		var ratios []float64
+		for i, r := range rates[way.name] {
+			ratios = append(ratios, r/rates[way.to][i])
+		}
+		lo, mid, hi = extent(ratios)
+		fmt.Fprintf(t, "%.1f (%.1f to %.1f)\t%s\n", mid, lo, hi, way.to)
 	}
-	lo, mid, hi := extent(ratios)
-	fmt.Fprintf(t, "ratio\t%.1f (%.1f to %.1f)\t\n", mid, lo, hi)
 	return t.Flush()
 }
 
 // run sends packets one way and gives how many arrive a second, and the part
 // that does not.
-func (p *path) run(xdp bool, packets int) (rate, lost float64, err error) {
-	var on []string
-	if xdp {
-		on = []string{"in0"}
-	}
-	if err := p.engine.Attach(on); err != nil {
+func (p *path) run(way pathWay, packets int) (rate, lost float64, err error) {
+	if err := way.on(); err != nil {
 		return 0, 0, err
 	}
+	defer func() { err = errors.Join(err, way.off()) }()
 	before, err := p.total()
 	if err != nil {
 		return 0, 0, err
 	}
 	start := time.Now()
 	// BPF_F_TEST_XDP_LIVE_FRAMES: what the program sends is sent.
-	if _, err := p.source.Run(&ebpf.RunOptions{Data: p.frame, Repeat: uint32(packets), Flags: unix.BPF_F_TEST_XDP_LIVE_FRAMES}); err != nil {
+	source := p.sources[way.port]
+	if _, err := source.prog.Run(&ebpf.RunOptions{Data: source.frame, Repeat: uint32(packets), Flags: unix.BPF_F_TEST_XDP_LIVE_FRAMES}); err != nil {
 		return 0, 0, fmt.Errorf("send frames: %w", err)
 	}
 	took := time.Since(start)
