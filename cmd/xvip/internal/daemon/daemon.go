@@ -48,6 +48,7 @@ type Daemon struct {
 	routers  *routers
 	keeper   *guardian.Keeper
 	threads  *scheduling
+	suspends *suspender
 	applied  chan struct{}                          // closed by the first Apply, good or bad
 	carriers map[dataplane.Key]dataplane.Assignment // what was logged last
 	once     sync.Once
@@ -74,6 +75,7 @@ func Run(ctx context.Context, opt *options.Options, version string, cfg *config.
 	d.threads = newScheduling(log)
 	d.engines = newEngines(log)
 	d.checks = health.NewSet(health.WithLogger(log))
+	d.suspends = newSuspender(log, d.checks.Suspend)
 	d.notices = newNotices(log)
 	d.director = director.New(director.Options{
 		Forwarder: d.engines.chooser, Log: log, Applied: d.onApplied, Changed: d.onDecision,
@@ -112,6 +114,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, onReady func()) er
 	d.inherit() // before the first Apply
 	tasks.Go(func() error { return d.checks.Run(tasksCtx) })
 	tasks.Go(func() error { return d.director.Run(tasksCtx) })
+	tasks.Go(func() error { return d.suspends.run(tasksCtx) })
 	tasks.Go(func() error { return d.notices.run(tasksCtx) })
 	tasks.Go(func() error { return watchdog(tasksCtx) })
 	if d.opt.AddrMon {
@@ -233,6 +236,7 @@ func (d *Daemon) take(cfg *config.Config) {
 	for _, err := range errs {
 		d.log.Error("a checker cannot run; its real server counts as down", "err", err)
 	}
+	d.suspends.setConfig(cfg)
 	d.checks.Update(specs)
 	d.director.SetConfig(cfg)
 	d.keeper.SetConfig(guardText(cfg))
@@ -279,8 +283,7 @@ func (d *Daemon) logCarriers() {
 	d.carriers = now
 }
 
-// onDecision logs what changed for services, starts its scripts, and lets
-// ha_suspend follow.
+// onDecision logs what changed for services and starts its scripts.
 func (d *Daemon) onDecision(old, now director.Decision) {
 	d.notices.tell(director.Notices(old, now))
 	before := map[string]director.Virtual{}
@@ -289,9 +292,6 @@ func (d *Daemon) onDecision(old, now director.Decision) {
 	}
 	for _, v := range now.Virtual {
 		was, known := before[v.Name]
-		if v.Config.HASuspend {
-			d.checks.Suspend(v.Name, !v.Active)
-		}
 		if v.Err != nil && (!known || was.Err == nil) {
 			d.log.Error("virtual server has no services", "virtual_server", v.Name, "err", v.Err)
 		}
