@@ -120,6 +120,18 @@ func (r reading) entry() entry {
 
 // read dumps all services for which keep is true, with their real servers.
 func (c *client) read(keep func(dataplane.Key) bool) ([]reading, error) {
+	rs, err := c.readServices(keep)
+	for i := range rs {
+		if rs[i].dests, err = c.readDests(rs[i].key); err != nil {
+			return nil, err
+		}
+	}
+	return rs, err
+}
+
+// readServices dumps them without their real servers, which take a request for
+// each service.
+func (c *client) readServices(keep func(dataplane.Key) bool) ([]reading, error) {
 	replies, err := c.dump(command{cmd: cmdGetService})
 	if err != nil {
 		return nil, fmt.Errorf("read services: %w", err)
@@ -134,13 +146,9 @@ func (c *client) read(keep func(dataplane.Key) bool) ([]reading, error) {
 		if r.service, r.counters, err = decodeService(b); err != nil {
 			return nil, err
 		}
-		if !keep(r.key) {
-			continue
+		if keep(r.key) {
+			out = append(out, r)
 		}
-		if r.dests, err = c.readDests(r.key); err != nil {
-			return nil, err
-		}
-		out = append(out, r)
 	}
 	return out, nil
 }

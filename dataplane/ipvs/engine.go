@@ -47,6 +47,7 @@ type Engine struct {
 	held    []entry
 	given   map[dataplane.Key]bool // what it made sure of that it is not there
 	audited time.Time
+	turn    int // of the audits
 	now     func() time.Time
 }
 
@@ -161,9 +162,14 @@ func (e *Engine) configured(k dataplane.Key, held dataplane.RealKey) dataplane.R
 	return held
 }
 
-// auditEvery bounds how long what the kernel should hold is believed without a
-// look. Reading ten thousand services takes a request for each.
-const auditEvery = 30 * time.Second
+const (
+	// auditEvery bounds how long what the kernel should hold is believed without
+	// a look.
+	auditEvery = 30 * time.Second
+	// auditMost bounds of how many services a look reads the real servers, which
+	// takes a request for each; the others have their turn at the next one.
+	auditMost = 500
+)
 
 // apply moves the tables to want: from what the last Apply left, if that was
 // lately, there is something to change and nothing is refused, or else from
@@ -185,7 +191,10 @@ func (e *Engine) apply(want []entry, keys map[dataplane.Key]bool, elsewhere []da
 	if err := e.own.add(keys); err != nil { // a crash in between must not leave services that nobody owns
 		e.log.Warn("IPVS services would not be known again after a crash", "err", err)
 	}
-	if !known || len(steps) == 0 || e.carryOut(steps) != nil {
+	if known && len(steps) > 0 && e.carryOut(steps) != nil {
+		known, e.held = false, nil
+	}
+	if !known || len(steps) == 0 {
 		var err error
 		if steps, err = e.audit(want, keys, ours); err != nil {
 			return err
@@ -202,18 +211,32 @@ func (e *Engine) apply(want []entry, keys map[dataplane.Key]bool, elsewhere []da
 	return nil
 }
 
-// audit gives the steps from what the kernel holds.
+// audit gives the steps from what the kernel holds. Where the last Apply is
+// known, real servers are read in turns.
 func (e *Engine) audit(want []entry, keys map[dataplane.Key]bool, ours func(dataplane.Key) bool) ([]step, error) {
 	now := e.now()
-	have, err := e.c.read(func(k dataplane.Key) bool { return keys[k] || ours(k) })
+	have, err := e.c.readServices(func(k dataplane.Key) bool { return keys[k] || ours(k) })
 	if err != nil {
 		return nil, err
 	}
-	e.audited = now
+	believed := make(map[dataplane.Key][]dest, len(e.held))
+	for _, h := range e.held {
+		believed[h.key] = h.dests
+	}
+	turns := (len(have) + auditMost - 1) / auditMost
 	held := make([]entry, len(have))
 	for i, r := range have {
-		held[i] = r.entry()
+		dests, known := believed[r.key]
+		if !known || i/auditMost == e.turn%turns {
+			if r.dests, err = e.c.readDests(r.key); err != nil {
+				return nil, err
+			}
+			dests = r.entry().dests
+		}
+		held[i] = entry{service: r.service, dests: dests}
 	}
+	e.audited = now
+	e.turn++
 	return plan(held, want, ours), nil
 }
 

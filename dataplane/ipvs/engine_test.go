@@ -3,6 +3,7 @@ package ipvs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -336,5 +337,30 @@ func TestRealServersOfDRHaveThePortOfTheService(t *testing.T) {
 		if _, ok := s.Services[mark.Key].RealServers[r.Key()]; !ok {
 			t.Errorf("no counters under the name of the configuration, %s: %+v", r.Key(), s.Services)
 		}
+	}
+}
+
+// Real servers of many services are looked at in turns.
+func TestLooksAreBounded(t *testing.T) {
+	k := newKernel()
+	e := start(t, k, Options{})
+	var all []dataplane.VirtualService
+	for i := range 600 {
+		all = append(all, web(fmt.Sprintf("192.0.%d.%d", i/250, i%250+1), "10.0.0.1"))
+	}
+	apply(t, e, all...)
+	k.services[599].dests, k.services[0].dests = nil, nil
+	k.took()
+	var repaired []string
+	for _, want := range []int{1 + 100, 1 + 500} { // a dump of the services, one for each looked at
+		k.dumps = 0
+		apply(t, e, all...)
+		if k.dumps != want {
+			t.Errorf("%d dumps, want %d", k.dumps, want)
+		}
+		repaired = append(repaired, k.took()...)
+	}
+	if diff := cmp.Diff([]string{"add 192.0.2.100:80/tcp>10.0.0.1:80", "add 192.0.0.1:80/tcp>10.0.0.1:80"}, repaired); diff != "" {
+		t.Errorf("repairs (-want +got):\n%s", diff)
 	}
 }

@@ -21,7 +21,7 @@ func TestVMIPVS(t *testing.T) {
 	for kernel, pattern := range map[string]string{
 		"5.10": "TestHandover|TestARestartKeeps|TestIPVSPairs/v4",
 		"6.1":  "TestIPVSTables|TestIPVSMany",
-		"6.12": "TestHandover|TestBothEngines|TestIPVSPairs/v6",
+		"6.12": "TestHandover|TestBothEngines|TestAReloadMoves|TestIPVSInAnother|TestIPVSPairs/v6",
 	} {
 		t.Run(kernel, func(t *testing.T) {
 			vmtest.Run(t, vmtest.Suite{

@@ -268,8 +268,13 @@ func (d *Daemon) onApplied(took time.Duration, err error) {
 func (d *Daemon) logCarriers() {
 	now := d.engines.chooser.Assignments()
 	for key, a := range now {
-		if was, known := d.carriers[key]; known && was == a {
+		was, known := d.carriers[key]
+		if known && was == a {
 			continue
+		}
+		if known && was.Engine != a.Engine && was.Engine != dataplane.None && a.Engine != dataplane.None {
+			d.log.Warn("service moves to another engine: new connections go on, established ones are not known there and may be reset",
+				"service", key.String(), "from", was.Engine, "to", a.Engine)
 		}
 		switch {
 		case a.Engine == dataplane.None:
