@@ -53,11 +53,23 @@ func withPair(ctx context.Context, program, path string, every time.Duration, ro
 	if err := errors.Join(p.second.start(), p.first.start()); err != nil {
 		return err
 	}
-	if err := p.await(ctx, p.first); err != nil {
-		log, _ := os.ReadFile(p.first.log)
-		return fmt.Errorf("%s elects nobody: %w\n%s", program, err, log)
+	if err = p.await(ctx, p.first); err == nil {
+		err = do(p)
 	}
-	return do(p)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w; the first daemon's last words:\n%s", err, p.first.lastWords())
+	}
+	return err
+}
+
+// lastWords is the end of the daemon's log.
+func (m *member) lastWords() []byte {
+	const most = 3000
+	b, err := os.ReadFile(m.log)
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return b[max(0, len(b)-most):]
 }
 
 func newMember(l *lab.Lab, n int, program, path string, every time.Duration, routers int) (*member, error) {
@@ -129,5 +141,10 @@ func (m *member) powerOff() error {
 		}
 	}
 	m.dead = true
+	for _, name := range []string{"k.pid", "vrrp.pid", "checkers.pid"} { // /run is empty after a power cut
+		if removeErr := os.Remove(filepath.Join(filepath.Dir(m.log), name)); !errors.Is(removeErr, os.ErrNotExist) {
+			err = errors.Join(err, removeErr)
+		}
+	}
 	return errors.Join(err, pidsErr)
 }
