@@ -41,7 +41,7 @@ func TestAReloadMovesAServiceToTheOtherEngine(t *testing.T) {
 			}
 			return nil
 		})
-		if log := n.log(); !strings.Contains(log, "moves to another engine") || !strings.Contains(log, "to="+to.engine) {
+		if log := n.log(); !strings.Contains(log, "moves to another engine") || !strings.Contains(log, "engine="+to.engine+" from=") {
 			t.Errorf("the log does not tell of the move to %s:\n%s", to.engine, log)
 		}
 		served(t, client, url)

@@ -263,31 +263,6 @@ func (d *Daemon) onApplied(took time.Duration, err error) {
 	d.once.Do(func() { close(d.applied) })
 }
 
-// logCarriers says which engine carries a service, whenever that is news. It is
-// called by the director's goroutine alone.
-func (d *Daemon) logCarriers() {
-	now := d.engines.chooser.Assignments()
-	for key, a := range now {
-		was, known := d.carriers[key]
-		if known && was == a {
-			continue
-		}
-		if known && was.Engine != a.Engine && was.Engine != dataplane.None && a.Engine != dataplane.None {
-			d.log.Warn("service moves to another engine: new connections go on, established ones are not known there and may be reset",
-				"service", key.String(), "from", was.Engine, "to", a.Engine)
-		}
-		switch {
-		case a.Engine == dataplane.None:
-			d.log.Error("no engine carries the service; its packets go to the stack", "service", key.String(), "reason", a.Reason)
-		case a.Reason != "":
-			d.log.Warn("service is not on the first engine", "service", key.String(), "engine", a.Engine, "reason", a.Reason)
-		default:
-			d.log.Info("service is carried", "service", key.String(), "engine", a.Engine)
-		}
-	}
-	d.carriers = now
-}
-
 // onDecision logs what changed for services and starts its scripts.
 func (d *Daemon) onDecision(old, now director.Decision) {
 	d.notices.tell(director.Notices(old, now))
