@@ -69,7 +69,10 @@ type XVIP struct {
 	BPFFSDir      string        // directory of pinned programs and maps
 	ConnTableSize int           // connections the XDP engine can remember
 	DrainTime     time.Duration // how long a moved slot remembers its old real server
-	LogLevel      string        // "debug", "info", "warn" or "error"
+	// NewConnectionLimit bounds the new connections a second of each service on
+	// XDP; 0: no bound.
+	NewConnectionLimit int
+	LogLevel           string // "debug", "info", "warn" or "error"
 }
 
 // Script is a command that runs without a shell: /bin/sh is its program only

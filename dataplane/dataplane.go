@@ -161,6 +161,9 @@ type VirtualService struct {
 	PersistenceBits uint8         // prefix length of the client network
 	PersistenceSIP  bool          // persistence engine "sip"
 	OnePacket       bool          // UDP: schedule every packet
+	// NewConnections bounds the new connections a second; 0 is no bound. Only the
+	// XDP engine keeps it.
+	NewConnections uint32
 	// Active is the ownership gate: false while the VIP belongs to a virtual
 	// router that is not Master. An inactive service stays in the kernel, and
 	// its packets go to the stack.

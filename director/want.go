@@ -55,6 +55,7 @@ func Want(cfg *config.Config, h Health, masters map[string]bool, before Decision
 		quorumBefore[v.Name] = v.QuorumUp
 	}
 	owners := owners(cfg)
+	limit := uint32(cfg.XVIP.NewConnectionLimit)
 	var d Decision
 	for _, vs := range cfg.VirtualServers {
 		v := Virtual{Name: Name(vs), Config: vs}
@@ -67,7 +68,9 @@ func Want(cfg *config.Config, h Health, masters map[string]bool, before Decision
 		for _, key := range v.Keys {
 			active := owned(key, owners, masters)
 			v.Active = v.Active || active
-			d.Services = append(d.Services, service(vs, key, active, servers))
+			s := service(vs, key, active, servers)
+			s.NewConnections = limit
+			d.Services = append(d.Services, s)
 		}
 		d.Virtual = append(d.Virtual, v)
 	}

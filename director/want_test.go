@@ -208,3 +208,10 @@ func TestWantLeavesItsInputsAlone(t *testing.T) {
 }
 
 func netipPrefix(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+
+func TestEveryServiceHasTheLimitOfTheXvipBlock(t *testing.T) {
+	cfg := &config.Config{XVIP: config.XVIP{NewConnectionLimit: 7}, VirtualServers: []*config.VirtualServer{virtualServer(1)}}
+	if got := Want(cfg, nil, nil, Decision{}).Services; len(got) != 1 || got[0].NewConnections != 7 {
+		t.Errorf("services %+v, want the limit 7", got)
+	}
+}

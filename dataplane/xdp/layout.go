@@ -98,7 +98,7 @@ func networkMask(s dataplane.VirtualService) [4]uint32 {
 
 // mapService gives the entry of a service but for its number and ring.
 func (t *tables) mapService(s dataplane.VirtualService) bpfService {
-	v := bpfService{Schedule: uint8(disciplines[s.Scheduler].schedule), IpvsFlags: uint8(s.Flags), Prefix: prefix(s), Mask: networkMask(s)}
+	v := bpfService{Schedule: uint8(disciplines[s.Scheduler].schedule), IpvsFlags: uint8(s.Flags), Prefix: prefix(s), Mask: networkMask(s), Limit: s.NewConnections}
 	for flag, on := range map[bpfServiceFlags]bool{
 		bpfServiceFlagsSERVICE_ACTIVE:     s.Active,
 		bpfServiceFlagsSERVICE_STATELESS:  stateless(s),
@@ -121,7 +121,8 @@ func unmapService(k dataplane.Key, v bpfService) dataplane.VirtualService {
 	return dataplane.VirtualService{Key: k,
 		Active: v.Flags&uint32(bpfServiceFlagsSERVICE_ACTIVE) != 0, OnePacket: v.Flags&uint32(bpfServiceFlagsSERVICE_ONE_PACKET) != 0,
 		Scheduler: dataplane.Scheduler(strings.TrimRight(string(v.Scheduler[:]), "\x00")), Flags: dataplane.SchedulerFlags(v.IpvsFlags),
-		Persistence: time.Duration(v.PersistenceSeconds) * time.Second, PersistenceBits: v.Prefix}
+		Persistence: time.Duration(v.PersistenceSeconds) * time.Second, PersistenceBits: v.Prefix,
+		NewConnections: v.Limit}
 }
 
 // outerSum gives what the outer IPv4 header of a tunnel always sums to: version,

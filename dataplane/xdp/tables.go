@@ -187,7 +187,7 @@ func equal(a, b dataplane.VirtualService) bool {
 	same := slices.Equal(a.RealServers, b.RealServers)
 	a.RealServers, b.RealServers = nil, nil
 	return same && a.Key == b.Key && a.Active == b.Active && a.Scheduler == b.Scheduler && a.Flags == b.Flags &&
-		a.Persistence == b.Persistence && prefix(a) == prefix(b) && a.OnePacket == b.OnePacket
+		a.Persistence == b.Persistence && prefix(a) == prefix(b) && a.OnePacket == b.OnePacket && a.NewConnections == b.NewConnections
 }
 
 // set writes one service: servers first, then the new ring aside, then the one
