@@ -72,6 +72,7 @@ type connWalk struct {
 	conns            []bpfConnBucket
 	peers            []bpfPeerBucket
 	atConns, atPeers ebpf.MapBatchCursor
+	n                int // buckets of the last batch
 	done             bool
 	found            []Connection
 }
@@ -94,6 +95,7 @@ func (e *Engine) connectionsBatch(w *connWalk) ([]Connection, error) {
 	if m != n {
 		return nil, fmt.Errorf("read clients of connections: %d buckets for %d of connections", m, n)
 	}
+	w.n = n
 	now, err := e.clock.now()
 	if err != nil {
 		return nil, err

@@ -41,6 +41,7 @@ func (d *Daemon) handler() http.Handler {
 		}
 	})
 	mux.HandleFunc("GET /connections", d.connections)
+	mux.HandleFunc("POST /explain", d.explain)
 	return mux
 }
 

@@ -1,0 +1,86 @@
+package xdp
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/xvip-lb/xvip/dataplane"
+)
+
+// Explain tells what the program would do, and the program does it afterwards:
+// nothing has rotated, been remembered or counted meanwhile.
+func TestExplain(t *testing.T) {
+	b := newBed(t)
+	e := b.e
+	if _, err := e.Explain(t.Context(), Question{Protocol: dataplane.TCP, Client: netip.MustParseAddrPort("192.0.2.10:1"), Service: netip.MustParseAddrPort("192.0.2.100:80")}); err == nil ||
+		!strings.Contains(err.Error(), "on no interface") {
+		t.Errorf("without an interface: %v", err)
+	}
+	routed(t)
+	if err := e.Attach([]string{"out0"}); err != nil {
+		t.Fatal(err)
+	}
+	svc := web("rr", 1, 1)
+	b.apply(svc)
+	ask := func(sport uint16, opening bool, want ...string) Answer {
+		t.Helper()
+		q := Question{Protocol: dataplane.TCP, Client: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.10"), sport),
+			Service: netip.AddrPortFrom(svc.Address, svc.Port), Opening: opening}
+		a, err := e.Explain(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Join(a.Steps, "\n")
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("port %d: it does not say %q:\n%s", sport, w, text)
+			}
+		}
+		return a
+	}
+	before := b.verdicts()
+	first := ask(1000, true, "out0", "scheduler rr, 2 real servers", "no such connection", "counted as forward")
+	if again := ask(1000, true); again.Real != first.Real || !first.Real.Address.IsValid() {
+		t.Errorf("asked twice, %v and %v: the rotation moved", first.Real, again.Real)
+	}
+	for name, n := range b.verdicts() {
+		if n != before[name] && !strings.HasPrefix(name, "pass_not") { // the interface hears of neighbours
+			t.Errorf("counter %s moved", name)
+		}
+	}
+	ask(1000, false, "none is remembered", "pass_no_connection")
+	b.send(frame{sport: 1000})
+	known := ask(1000, false, "the table has the connection", "new")
+	if known.Known == nil || known.Real != first.Real {
+		t.Errorf("known %+v, real server %v, want %v as was told", known.Known, known.Real, first.Real)
+	}
+	if other := ask(1001, true); other.Real == first.Real {
+		t.Errorf("the next connection goes to %v, too", other.Real)
+	}
+	svc.Active = false
+	b.apply(svc)
+	ask(1002, true, "belongs to another node", "pass_inactive")
+	b.apply()
+	ask(1003, true, "no service on XDP")
+}
+
+func TestPacketText(t *testing.T) {
+	inner := ip(client4, vip4, 6, tcp(40000, 80, syn))
+	for want, in := range map[string][]byte{
+		"02:":                                   ethernet(inner),
+		"tcp 192.0.2.10:40000 > 192.0.2.100:80": ethernet(inner),
+		"198.51.100.1 > 198.51.100.2":           ethernet(ip("198.51.100.1", "198.51.100.2", 4, inner)),
+		"around tcp 192.0.2.10:40000":           ethernet(ip("198.51.100.1", "198.51.100.2", 4, inner)),
+		"GRE, around tcp":                       ethernet(ip("198.51.100.1", "198.51.100.2", 47, append([]byte{0, 0, 8, 0}, inner...))),
+		"3 octets":                              {1, 2, 3},
+		"protocol 1":                            ethernet(ip(client4, vip4, 1, []byte{8, 0, 0, 0})),
+	} {
+		if got := frameText(in); !strings.Contains(got, want) {
+			t.Errorf("%x: %q, want %q in it", in, got, want)
+		}
+	}
+	for n := range 60 { // short ones do not panic
+		frameText(ethernet(ip("198.51.100.1", "198.51.100.2", 47, append([]byte{0x80, 0, 8, 0}, inner...)))[:n])
+	}
+}

@@ -1,0 +1,52 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/xvip-lb/xvip/internal/lab/labtest"
+)
+
+// TestWhatPeopleAsk: what becomes of a packet, and which connections there are,
+// of a daemon that forwards.
+func TestWhatPeopleAsk(t *testing.T) {
+	t.Parallel()
+	n, client := single(t, "observe", example(t, "lvs-dr-master.conf"))
+	ask := func(args ...string) string {
+		t.Helper()
+		out, err := n.host.Run(t.Context(), append([]string{xvip(t)}, append(args, "--control-socket", n.socket())...)...)
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+		return out
+	}
+	told := ask("explain", "192.168.166.10", vip1+":80")
+	for _, want := range []string{"1. it comes in at eth0", "scheduler rr", "no such connection", "next hop", "it leaves as", "tcp 192.168.166.10:40000 > " + vip1 + ":80"} {
+		if !strings.Contains(told, want) {
+			t.Errorf("explain does not say %q:\n%s", want, told)
+		}
+	}
+	if again := ask("explain", "192.168.166.10", vip1+":80"); again != told {
+		t.Errorf("asked again it says\n%s\nand said\n%s", again, told)
+	}
+	if told := ask("explain", "192.168.166.10", vip1+":81"); !strings.Contains(told, "no service on XDP") {
+		t.Errorf("of another port it says\n%s", told)
+	}
+	s := open(t, client)
+	server, err := s.ask(slack)
+	if err != nil {
+		t.Fatal(err)
+	}
+	labtest.Eventually(t, slack, "the connection is listed", func() error {
+		if out := ask("conns", "--client", "192.168.166.10", "--state", "established", "--count"); strings.TrimSpace(out) == "0" {
+			return fmt.Errorf("%s", out)
+		}
+		return nil
+	})
+	from := s.conn.LocalAddr().String()
+	if told := ask("explain", "--flags", "ack", from, vip1+":80"); !strings.Contains(told, "the table has the connection") {
+		t.Errorf("of a connection to %s it says\n%s", server, told)
+	}
+	n.stop()
+}
