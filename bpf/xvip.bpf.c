@@ -5,6 +5,7 @@
 #include "conf.h"
 #include "maps.h"
 #include "parse.h"
+#include "sample.h"
 #include "conn.h"
 #include "sched.h"
 #include "choose.h"
@@ -155,6 +156,8 @@ int xvip(struct xdp_md *ctx)
 		c->packets++;
 		c->bytes += length;
 	}
+	if (v >= DROP_MALFORMED)
+		sample_drop(ctx, v, length);
 	return act(ctx, v, out >> 32);
 }
 
@@ -168,5 +171,7 @@ const enum conn_stage *type_conn_stage __attribute__((unused));
 const enum way_flags *type_way_flags __attribute__((unused));
 const enum setting *type_setting __attribute__((unused));
 const struct missing *type_missing __attribute__((unused));
+const struct sample *type_sample __attribute__((unused));
+const struct sample_turn *type_sample_turn __attribute__((unused));
 
 char _license[] SEC("license") = "GPL";

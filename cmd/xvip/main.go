@@ -63,7 +63,7 @@ func rootCommand() *cobra.Command {
 	}
 	opt := options.Register(root.Flags())
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return runDaemon(cmd.Context(), opt) }
-	root.AddCommand(statusCommand(), connsCommand(), explainCommand(), checkCommand(), demoCommand(), benchCommand(), versionCommand(), genhashCommand())
+	root.AddCommand(statusCommand(), connsCommand(), explainCommand(), dropsCommand(), checkCommand(), demoCommand(), benchCommand(), versionCommand(), genhashCommand())
 	return root
 }
 

@@ -141,6 +141,22 @@ const (
 	bpfRealFlagsREAL_REDIRECT bpfRealFlags = 8
 )
 
+type bpfSample struct {
+	_       structs.HostLayout
+	Time    uint64
+	Verdict uint32
+	Ifindex uint32
+	Length  uint32
+	Held    uint32
+	Head    [128]uint8
+}
+
+type bpfSampleTurn struct {
+	_      structs.HostLayout
+	Second uint32
+	Taken  uint32
+}
+
 type bpfSchedule uint32
 
 const (
@@ -276,6 +292,8 @@ const (
 	bpfMapRealStats         = "real_stats"
 	bpfMapReals             = "reals"
 	bpfMapReplies           = "replies"
+	bpfMapSamples           = "samples"
+	bpfMapSampling          = "sampling"
 	bpfMapSecret            = "secret"
 	bpfMapServiceStats      = "service_stats"
 	bpfMapServices          = "services"
@@ -292,6 +310,8 @@ const (
 	bpfVarTypeConnStage     = "type_conn_stage"
 	bpfVarTypeMissing       = "type_missing"
 	bpfVarTypeRealFlags     = "type_real_flags"
+	bpfVarTypeSample        = "type_sample"
+	bpfVarTypeSampleTurn    = "type_sample_turn"
 	bpfVarTypeSchedule      = "type_schedule"
 	bpfVarTypeServiceFlags  = "type_service_flags"
 	bpfVarTypeSetting       = "type_setting"
@@ -359,6 +379,8 @@ type bpfMapSpecs struct {
 	RealStats         *ebpf.MapSpec `ebpf:"real_stats"`
 	Reals             *ebpf.MapSpec `ebpf:"reals"`
 	Replies           *ebpf.MapSpec `ebpf:"replies"`
+	Samples           *ebpf.MapSpec `ebpf:"samples"`
+	Sampling          *ebpf.MapSpec `ebpf:"sampling"`
 	Secret            *ebpf.MapSpec `ebpf:"secret"`
 	ServiceStats      *ebpf.MapSpec `ebpf:"service_stats"`
 	Services          *ebpf.MapSpec `ebpf:"services"`
@@ -379,6 +401,8 @@ type bpfVariableSpecs struct {
 	TypeConnStage    *ebpf.VariableSpec `ebpf:"type_conn_stage"`
 	TypeMissing      *ebpf.VariableSpec `ebpf:"type_missing"`
 	TypeRealFlags    *ebpf.VariableSpec `ebpf:"type_real_flags"`
+	TypeSample       *ebpf.VariableSpec `ebpf:"type_sample"`
+	TypeSampleTurn   *ebpf.VariableSpec `ebpf:"type_sample_turn"`
 	TypeSchedule     *ebpf.VariableSpec `ebpf:"type_schedule"`
 	TypeServiceFlags *ebpf.VariableSpec `ebpf:"type_service_flags"`
 	TypeSetting      *ebpf.VariableSpec `ebpf:"type_setting"`
@@ -416,6 +440,8 @@ type bpfMaps struct {
 	RealStats         *ebpf.Map `ebpf:"real_stats"`
 	Reals             *ebpf.Map `ebpf:"reals"`
 	Replies           *ebpf.Map `ebpf:"replies"`
+	Samples           *ebpf.Map `ebpf:"samples"`
+	Sampling          *ebpf.Map `ebpf:"sampling"`
 	Secret            *ebpf.Map `ebpf:"secret"`
 	ServiceStats      *ebpf.Map `ebpf:"service_stats"`
 	Services          *ebpf.Map `ebpf:"services"`
@@ -438,6 +464,8 @@ func (m *bpfMaps) Close() error {
 		m.RealStats,
 		m.Reals,
 		m.Replies,
+		m.Samples,
+		m.Sampling,
 		m.Secret,
 		m.ServiceStats,
 		m.Services,
@@ -459,6 +487,8 @@ type bpfVariables struct {
 	TypeConnStage    *ebpf.Variable `ebpf:"type_conn_stage"`
 	TypeMissing      *ebpf.Variable `ebpf:"type_missing"`
 	TypeRealFlags    *ebpf.Variable `ebpf:"type_real_flags"`
+	TypeSample       *ebpf.Variable `ebpf:"type_sample"`
+	TypeSampleTurn   *ebpf.Variable `ebpf:"type_sample_turn"`
 	TypeSchedule     *ebpf.Variable `ebpf:"type_schedule"`
 	TypeServiceFlags *ebpf.Variable `ebpf:"type_service_flags"`
 	TypeSetting      *ebpf.Variable `ebpf:"type_setting"`

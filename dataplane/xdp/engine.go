@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf/rlimit"
@@ -49,6 +50,8 @@ type Engine struct {
 	dir  string
 	log  *slog.Logger
 	host hostAddresses
+	// watched is whether somebody looks at dropped packets.
+	watched atomic.Bool
 
 	mu       sync.Mutex
 	objs     *bpfObjects

@@ -3,7 +3,9 @@ package e2e
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/xvip-lb/xvip/internal/lab/labtest"
 )
@@ -48,5 +50,25 @@ func TestWhatPeopleAsk(t *testing.T) {
 	if told := ask("explain", "--flags", "ack", from, vip1+":80"); !strings.Contains(told, "the table has the connection") {
 		t.Errorf("of a connection to %s it says\n%s", server, told)
 	}
+
+	n.write(example(t, "lvs-dr-master.conf") + "\nxvip {\n new_connection_limit 1\n}\n")
+	n.signal(syscall.SIGHUP)
+	dropped := make(chan string, 1)
+	go func() {
+		out, err := n.host.Run(t.Context(), xvip(t), "drops", "--reason", "drop_limit", "--count", "1", "--control-socket", n.socket())
+		dropped <- fmt.Sprint(out, err)
+	}()
+	labtest.Eventually(t, startUp, "a dropped packet is shown", func() error {
+		client.FetchN(t.Context(), "http://"+vip1+"/", 5, 50*time.Millisecond)
+		select {
+		case out := <-dropped:
+			if !strings.Contains(out, "eth0 drop_limit") || !strings.Contains(out, " > "+vip1+":80") {
+				t.Errorf("drops says %q", out)
+			}
+			return nil
+		default:
+			return fmt.Errorf("none")
+		}
+	})
 	n.stop()
 }

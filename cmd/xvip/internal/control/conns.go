@@ -28,30 +28,35 @@ const HeaderIPVS = "Xvip-Ipvs"
 // Connections streams those of the XDP engine to yield until it says false;
 // ipvs says that IPVS carries services too, whose connections are not among them.
 func (c *Client) Connections(ctx context.Context, yield func(Connection) bool) (ipvs bool, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://xvip/connections", nil)
+	header, err := stream(ctx, c, "connections", yield)
+	return header.Get(HeaderIPVS) != "", err
+}
+
+// stream reads JSON values, one after the other, until yield says false.
+func stream[T any](ctx context.Context, c *Client, name string, yield func(T) bool) (http.Header, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://xvip/"+name, nil)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return false, c.explain(err)
+		return nil, c.explain(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		msg, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
-		return false, errors.New(string(msg[:max(0, len(msg)-1)]))
+		return nil, errors.New(string(msg[:max(0, len(msg)-1)]))
 	}
-	ipvs = resp.Header.Get(HeaderIPVS) != ""
 	for dec := json.NewDecoder(resp.Body); ; {
-		var conn Connection
-		switch err := dec.Decode(&conn); {
+		var v T
+		switch err := dec.Decode(&v); {
 		case errors.Is(err, io.EOF):
-			return ipvs, nil
+			return resp.Header, nil
 		case err != nil:
-			return ipvs, fmt.Errorf("read connections from the daemon: %w", err)
+			return resp.Header, fmt.Errorf("read %s from the daemon: %w", name, err)
 		}
-		if !yield(conn) {
-			return ipvs, nil
+		if !yield(v) {
+			return resp.Header, nil
 		}
 	}
 }

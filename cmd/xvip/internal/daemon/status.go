@@ -42,6 +42,7 @@ func (d *Daemon) handler() http.Handler {
 	})
 	mux.HandleFunc("GET /connections", d.connections)
 	mux.HandleFunc("POST /explain", d.explain)
+	mux.HandleFunc("GET /drops", d.drops)
 	return mux
 }
 
