@@ -75,6 +75,15 @@ func (c *client) do(cs ...command) ([]error, error) {
 	return errs, c.spoilt(err)
 }
 
+func (c *client) try(cs ...command) error {
+	t, err := c.open()
+	if err != nil {
+		return err
+	}
+	refusal, err := t.try(cs)
+	return errors.Join(refusal, c.spoilt(err))
+}
+
 // one carries out a single command.
 func (c *client) one(cmd uint8, attrs func(*netlink.AttributeEncoder)) error {
 	ae := netlink.NewAttributeEncoder()

@@ -191,16 +191,8 @@ func (e *Engine) apply(want []entry, keys map[dataplane.Key]bool, elsewhere []da
 	if err := e.own.add(keys); err != nil { // a crash in between must not leave services that nobody owns
 		e.log.Warn("IPVS services would not be known again after a crash", "err", err)
 	}
-	if known && len(steps) > 0 && e.carryOut(steps) != nil {
-		known, e.held = false, nil
-	}
-	if !known || len(steps) == 0 {
-		var err error
-		if steps, err = e.audit(want, keys, ours); err != nil {
-			return err
-		}
-		e.held = nil
-		if err := e.carryOut(steps); err != nil {
+	if !known || len(steps) == 0 || e.quickly(steps) != nil {
+		if err := e.reconcile(want, keys, ours, !known || len(steps) == 0); err != nil {
 			return err
 		}
 	}
@@ -209,6 +201,28 @@ func (e *Engine) apply(want []entry, keys map[dataplane.Key]bool, elsewhere []da
 		e.log.Warn("IPVS services would not be known again after a crash", "err", err)
 	}
 	return nil
+}
+
+// reconcile moves the tables to want from what the kernel says, quickly first if
+// that may go well; after a refusal nothing is believed any more.
+func (e *Engine) reconcile(want []entry, keys map[dataplane.Key]bool, ours func(dataplane.Key) bool, quick bool) error {
+	for {
+		if !quick {
+			e.held = nil
+		}
+		steps, err := e.audit(want, keys, ours)
+		if err != nil {
+			return err
+		}
+		e.held = nil
+		if !quick {
+			return e.carryOut(steps)
+		}
+		if e.quickly(steps) == nil {
+			return nil
+		}
+		quick = false
+	}
 }
 
 // audit gives the steps from what the kernel holds. Where the last Apply is
@@ -243,17 +257,38 @@ func (e *Engine) audit(want []entry, keys map[dataplane.Key]bool, ours func(data
 // errorsShown bounds the refusals that one error tells.
 const errorsShown = 5
 
+// quickly does many steps without an answer to each; after an error some may have
+// been done.
+func (e *Engine) quickly(steps []step) error {
+	if len(steps) < batch {
+		return e.carryOut(steps)
+	}
+	cs, err := commands(steps)
+	if err != nil {
+		return err
+	}
+	return e.c.try(cs...)
+}
+
+func commands(steps []step) ([]command, error) {
+	cs := make([]command, len(steps))
+	for i, s := range steps {
+		var err error
+		if cs[i], err = s.command(); err != nil {
+			return nil, err
+		}
+	}
+	return cs, nil
+}
+
 // carryOut does all steps that can be done, whatever becomes of the others.
 func (e *Engine) carryOut(steps []step) error {
 	if len(steps) == 0 {
 		return nil
 	}
-	cs := make([]command, len(steps))
-	for i, s := range steps {
-		var err error
-		if cs[i], err = s.command(); err != nil {
-			return err
-		}
+	cs, err := commands(steps)
+	if err != nil {
+		return err
 	}
 	results, err := e.c.do(cs...)
 	var refusals []error

@@ -364,3 +364,28 @@ func TestLooksAreBounded(t *testing.T) {
 		t.Errorf("repairs (-want +got):\n%s", diff)
 	}
 }
+
+// Of many changes that go quickly, one that is refused is named and the others
+// are made, once each.
+func TestManyChangesAndOneRefusal(t *testing.T) {
+	k := newKernel()
+	k.lacks = "twos"
+	e := start(t, k, Options{})
+	var all []dataplane.VirtualService
+	for i := range 200 {
+		all = append(all, web(fmt.Sprintf("192.0.2.%d", i+1), "10.0.0.1"))
+	}
+	all[150].Scheduler = "twos"
+	err := e.Apply(t.Context(), all)
+	if err == nil || !strings.Contains(err.Error(), "add service 192.0.2.151:80/tcp: the kernel lacks module ip_vs_twos") || strings.Count(err.Error(), "192.0.2.") > 3 {
+		t.Errorf("error %v", err)
+	}
+	if len(k.services) != 199 || len(k.services[0].dests) != 1 || len(k.services[198].dests) != 1 {
+		t.Errorf("%d services, want 199 with a real server each", len(k.services))
+	}
+	k.lacks = ""
+	apply(t, e, all...)
+	if len(k.services) != 200 {
+		t.Errorf("%d services after the repair, want 200", len(k.services))
+	}
+}

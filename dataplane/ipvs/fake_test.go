@@ -129,6 +129,16 @@ func (k *kernel) do(cs []command) ([]error, error) {
 	return errs, nil
 }
 
+func (k *kernel) try(cs []command) (refusal, err error) {
+	errs, err := k.do(cs)
+	for _, e := range errs {
+		if refusal == nil {
+			refusal = e
+		}
+	}
+	return refusal, err
+}
+
 // mustKey decodes the service of a request that names one.
 func mustKey(attrs []byte) dataplane.Key {
 	b, err := inner(attrs, attrService)

@@ -26,6 +26,9 @@ type transport interface {
 	// do carries out the commands in order and gives the error of each. The
 	// second result is the transport's own, after which it must be replaced.
 	do(cs []command) ([]error, error)
+	// try carries out many commands and tells only whether one was refused; it
+	// is several times as fast. The second result is as that of do.
+	try(cs []command) (refusal, err error)
 	close() error
 }
 
@@ -35,6 +38,8 @@ type transport interface {
 const (
 	answerWithin = 20 * time.Second
 	batch        = 64
+	// tryBatch is how many are sent when only refusals are answered.
+	tryBatch = 256
 )
 
 // genl is the transport over generic netlink.
@@ -148,6 +153,43 @@ func (g *genl) do(cs []command) ([]error, error) {
 		cs = cs[n:]
 	}
 	return errs, nil
+}
+
+func (g *genl) try(cs []command) (refusal, err error) {
+	for len(cs) > 0 && refusal == nil {
+		n := min(len(cs), tryBatch)
+		if refusal, err = g.tryBatch(cs[:n]); err != nil {
+			return refusal, err
+		}
+		cs = cs[n:]
+	}
+	return refusal, nil
+}
+
+// tryBatch sends commands without asking for acknowledgements, and a question
+// behind them, whose answer is the end: what the kernel refuses it answers before.
+func (g *genl) tryBatch(cs []command) (refusal, err error) {
+	if err := g.conn.SetDeadline(time.Now().Add(answerWithin)); err != nil {
+		return nil, err
+	}
+	msgs := make([]netlink.Message, 0, len(cs)+1)
+	for _, c := range cs {
+		msgs = append(msgs, g.message(c, familyVersion, netlink.Request))
+	}
+	msgs = append(msgs, g.message(command{cmd: cmdGetInfo}, familyVersion, netlink.Request))
+	if _, err := g.conn.SendMessages(msgs); err != nil {
+		return nil, err
+	}
+	for {
+		switch _, err := g.conn.Receive(); {
+		case err == nil:
+			return refusal, nil
+		case !refused(err):
+			return refusal, fmt.Errorf("read the kernel's answer: %w", err)
+		case refusal == nil:
+			refusal = err
+		}
+	}
 }
 
 // doBatch sends commands at once. The kernel carries them out in order and
