@@ -164,8 +164,8 @@ func (e *Engine) configured(k dataplane.Key, held dataplane.RealKey) dataplane.R
 
 const (
 	// auditEvery bounds how long what the kernel should hold is believed without
-	// a look.
-	auditEvery = 30 * time.Second
+	// a look while changes keep coming; when nothing changes, every Apply looks.
+	auditEvery = 5 * time.Minute
 	// auditMost bounds of how many services a look reads the real servers, which
 	// takes a request for each; the others have their turn at the next one.
 	auditMost = 500
