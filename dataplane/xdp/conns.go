@@ -72,7 +72,6 @@ type connWalk struct {
 	conns            []bpfConnBucket
 	peers            []bpfPeerBucket
 	atConns, atPeers ebpf.MapBatchCursor
-	n                int // buckets of the last batch
 	done             bool
 	found            []Connection
 }
@@ -95,7 +94,6 @@ func (e *Engine) connectionsBatch(w *connWalk) ([]Connection, error) {
 	if m != n {
 		return nil, fmt.Errorf("read clients of connections: %d buckets for %d of connections", m, n)
 	}
-	w.n = n
 	now, err := e.clock.now()
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package xdp
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -56,12 +55,8 @@ var meanings = map[bpfVerdict]string{
 // second instance of the program, on the tables of services and real servers as
 // they are and on copies of what packets change: nothing that counts, remembers
 // or rotates is touched.
-func (e *Engine) Explain(ctx context.Context, q Question) (Answer, error) {
+func (e *Engine) Explain(q Question) (Answer, error) {
 	frame, err := questionFrame(q)
-	if err != nil {
-		return Answer{}, err
-	}
-	buckets, err := e.bucketsOf(ctx, q.Client)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -70,7 +65,7 @@ func (e *Engine) Explain(ctx context.Context, q Question) (Answer, error) {
 	if e.closed {
 		return Answer{}, errClosed
 	}
-	return e.explain(q, frame, buckets)
+	return e.explain(q, frame)
 }
 
 // trial is one run of the second instance.
@@ -79,12 +74,16 @@ type trial struct {
 	candidates map[dataplane.Key]*service // services of the address
 }
 
-func (e *Engine) explain(q Question, frame []byte, buckets map[uint32]bucket) (a Answer, err error) {
+func (e *Engine) explain(q Question, frame []byte) (a Answer, err error) {
 	t := trial{candidates: map[dataplane.Key]*service{}}
 	for k, s := range e.tables.services {
 		if k.Address == q.Service.Addr() {
 			t.candidates[k] = s
 		}
+	}
+	buckets, err := e.bucketsOf(q, t.candidates)
+	if err != nil {
+		return a, err
 	}
 	if t.objs, err = e.secondInstance(t.candidates, buckets); err != nil {
 		return a, err
@@ -289,27 +288,50 @@ type bucket struct {
 	peers bpfPeerBucket
 }
 
-// bucketsOf walks the table for the buckets with connections of a client.
-func (e *Engine) bucketsOf(ctx context.Context, client netip.AddrPort) (map[uint32]bucket, error) {
+// bucketsOf reads the buckets where the flow of the question is, or would be, at
+// each of these services.
+func (e *Engine) bucketsOf(q Question, services map[dataplane.Key]*service) (map[uint32]bucket, error) {
+	var secret uint64
+	if err := e.objs.Secret.Lookup(uint32(0), &secret); err != nil {
+		return nil, fmt.Errorf("read secret of the connection hash: %w", err)
+	}
 	out := map[uint32]bucket{}
-	w := connWalk{indexes: make([]uint32, connsBatch), conns: make([]bpfConnBucket, connsBatch), peers: make([]bpfPeerBucket, connsBatch)}
-	src, sport := addrWords(client.Addr()), swap16(client.Port())
-	for !w.done {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if _, err := e.connectionsBatch(&w); err != nil {
-			return nil, err
-		}
-		for i, b := range w.conns[:w.n] {
-			for j := range b.Way {
-				if p := &w.peers[i].Way[j]; b.Way[j].Sig != 0 && p.Src == src && p.Sport == sport {
-					out[w.indexes[i]] = bucket{b, w.peers[i]}
-				}
+	for _, s := range services {
+		sig := connSig(secret, s.id, q.Client, q.Service.Port())
+		for _, i := range connPlaces(sig, e.objs.Conns.MaxEntries()) {
+			var b bucket
+			if err := errors.Join(e.objs.Conns.Lookup(i, &b.conns), e.objs.Peers.Lookup(i, &b.peers)); err != nil {
+				return nil, fmt.Errorf("read connections: %w", err)
 			}
+			out[i] = b
 		}
 	}
 	return out, nil
+}
+
+// connSig is conn_sig of bpf/conn.h: what the table knows a flow by.
+func connSig(secret uint64, service uint32, client netip.AddrPort, port uint16) uint64 {
+	mix := func(x uint64) uint64 {
+		for range 2 {
+			x ^= x >> 32
+			x *= 0xd6e8feb86659fd93
+		}
+		return x ^ x>>32
+	}
+	a := addrWords(client.Addr())
+	high, low := uint64(a[0])<<32|uint64(a[1]), uint64(a[2])<<32|uint64(a[3])
+	h := mix((uint64(service)<<32 | uint64(swap16(port))<<16 | uint64(swap16(client.Port()))) ^ secret)
+	if client.Addr().Unmap().Is4() {
+		return mix(h^uint64(a[3])) | 1
+	}
+	return mix(mix(h^high)^low) | 1
+}
+
+// connPlaces are conn_index and conn_second of bpf/conn.h, in a table of so many
+// buckets.
+func connPlaces(sig uint64, buckets uint32) [2]uint32 {
+	first := uint32(sig>>1) & (buckets - 1)
+	return [2]uint32{first, (first ^ (uint32(sig>>32) | 1)) & (buckets - 1)}
 }
 
 // knownConnection is the one of the question among these buckets.

@@ -13,7 +13,7 @@ import (
 func TestExplain(t *testing.T) {
 	b := newBed(t)
 	e := b.e
-	if _, err := e.Explain(t.Context(), Question{Protocol: dataplane.TCP, Client: netip.MustParseAddrPort("192.0.2.10:1"), Service: netip.MustParseAddrPort("192.0.2.100:80")}); err == nil ||
+	if _, err := e.Explain(Question{Protocol: dataplane.TCP, Client: netip.MustParseAddrPort("192.0.2.10:1"), Service: netip.MustParseAddrPort("192.0.2.100:80")}); err == nil ||
 		!strings.Contains(err.Error(), "on no interface") {
 		t.Errorf("without an interface: %v", err)
 	}
@@ -27,7 +27,7 @@ func TestExplain(t *testing.T) {
 		t.Helper()
 		q := Question{Protocol: dataplane.TCP, Client: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.10"), sport),
 			Service: netip.AddrPortFrom(svc.Address, svc.Port), Opening: opening}
-		a, err := e.Explain(t.Context(), q)
+		a, err := e.Explain(q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,5 +82,38 @@ func TestPacketText(t *testing.T) {
 	}
 	for n := range 60 { // short ones do not panic
 		frameText(ethernet(ip("198.51.100.1", "198.51.100.2", 47, append([]byte{0x80, 0, 8, 0}, inner...)))[:n])
+	}
+}
+
+// Where there is no room for a flow, the hash decides, and Explain says so, too.
+func TestExplainOfAFullTable(t *testing.T) {
+	b := newSmallBed(t, 64)
+	routed(t)
+	if err := b.e.Attach([]string{"out0"}); err != nil {
+		t.Fatal(err)
+	}
+	svc := web("rr", 1, 1)
+	b.apply(svc)
+	for sport := uint16(1); sport <= 500; sport++ {
+		b.send(frame{sport: sport})
+		b.send(frame{sport: sport, flags: ack})
+	}
+	seen := map[string]int{}
+	for sport := uint16(1000); sport < 1004; sport++ {
+		q := Question{Protocol: dataplane.TCP, Client: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.10"), sport),
+			Service: netip.AddrPortFrom(svc.Address, svc.Port)}
+		a, err := b.e.Explain(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := b.pass(frame{sport: sport, flags: ack}.bytes())
+		forwards := strings.HasPrefix(got, "forward_") // the bed's packets come in at another interface
+		if forwards != strings.HasPrefix(a.Verdict, "forward_") || !forwards && got != a.Verdict {
+			t.Errorf("port %d: explained as %s, is %s", sport, a.Verdict, got)
+		}
+		seen[got]++
+	}
+	if seen["forward_tx"] == 0 {
+		t.Errorf("no flow met full buckets: %v", seen)
 	}
 }

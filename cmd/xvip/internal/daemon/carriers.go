@@ -49,8 +49,17 @@ func carriages(before, now map[dataplane.Key]dataplane.Assignment) map[carriage]
 // called by the director's goroutine alone.
 func (d *Daemon) logCarriers() {
 	now := d.engines.chooser.Assignments()
-	d.tellCarriers(carriages(d.carriers, now))
+	news := carriages(d.carriers, now)
+	d.tellCarriers(news)
 	d.carriers = now
+	d.mu.Lock()
+	limit := d.cfg.XVIP.NewConnectionLimit
+	d.mu.Unlock()
+	for c, keys := range news {
+		if limit > 0 && c.to == "ipvs" {
+			d.log.Warn("new_connection_limit is not kept on IPVS", "services", len(keys), "first", keys[0].String())
+		}
+	}
 }
 
 func (d *Daemon) tellCarriers(news map[carriage][]dataplane.Key) {

@@ -29,7 +29,7 @@ func (d *Daemon) explain(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "protocol "+q.Protocol+" is none of tcp, udp and sctp", http.StatusBadRequest)
 		return
 	}
-	a, err := eng.Explain(r.Context(), xdp.Question{Interface: q.Interface, Protocol: protocol, Client: q.Client, Service: q.Service, Opening: q.Opening})
+	a, err := eng.Explain(xdp.Question{Interface: q.Interface, Protocol: protocol, Client: q.Client, Service: q.Service, Opening: q.Opening})
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusConflict)
 		return
