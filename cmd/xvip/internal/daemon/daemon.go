@@ -126,8 +126,8 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, onReady func()) er
 		d.log.Warn("the forwarder is not ready; the election starts without it", "waited", firstApply)
 	case <-ctx.Done():
 	}
-	d.claim(ctx, cfg)
-	tasks.Go(func() error { return d.routers.run(tasksCtx) })
+	resumed := d.claim(ctx, cfg)
+	tasks.Go(func() error { return d.runRouters(tasksCtx, cfg, resumed) })
 	keepCtx, farewell := context.WithCancel(tasksCtx)
 	defer farewell()
 	tasks.Go(func() error { return d.keeper.Run(keepCtx) })

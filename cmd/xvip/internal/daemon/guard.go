@@ -73,9 +73,9 @@ func (t *openText) ModTime() time.Time         { return time.Time{} }
 func (t *openText) IsDir() bool                { return false }
 func (t *openText) Sys() any                   { return nil }
 
-// claim takes over what a guardian holds for this daemon. It comes last before
-// the election: until then the guardian speaks.
-func (d *Daemon) claim(ctx context.Context, cfg *config.Config) {
+// claim takes over what a guardian holds for this daemon, if anything. It comes
+// last before the election: until then the guardian speaks.
+func (d *Daemon) claim(ctx context.Context, cfg *config.Config) bool {
 	var names []string
 	for _, in := range cfg.VRRPInstances {
 		names = append(names, in.Name)
@@ -88,6 +88,7 @@ func (d *Daemon) claim(ctx context.Context, cfg *config.Config) {
 		d.log.Info("taking virtual routers over from the guardian", "masters", fmt.Sprint(masters))
 		d.routers.set.Resume(masters)
 	}
+	return len(masters) > 0
 }
 
 // inherit opens the gate of services whose virtual router finds its addresses on
