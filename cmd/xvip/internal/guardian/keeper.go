@@ -17,7 +17,8 @@ import (
 const (
 	lookEvery    = time.Second     // at effective priorities, of which nobody tells
 	writeWithin  = time.Second     // a guardian that does not read is replaced
-	restartAfter = time.Second     // a guardian that has ended
+	restartAfter = time.Second     // a guardian that has ended; doubled each time, to restartMost
+	restartMost  = time.Minute
 	leaveWithin  = 2 * time.Second // after the farewell
 )
 
@@ -65,17 +66,23 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-k.wake:
 		}
 	}
+	wait := restartAfter
 	for {
+		start := time.Now()
 		err := k.serve(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		k.log.Warn("the guardian has ended, starting another one", "err", err)
+		if time.Since(start) > restartMost {
+			wait = restartAfter
+		}
+		k.log.Warn("the guardian has ended, starting another one", "err", err, "in", wait)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(restartAfter):
+		case <-time.After(wait):
 		}
+		wait = min(2*wait, restartMost)
 	}
 }
 
