@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	lookEvery    = time.Second     // at effective priorities, of which nobody tells
-	writeWithin  = time.Second     // a guardian that does not read is replaced
-	restartAfter = time.Second     // a guardian that has ended; doubled each time, to restartMost
+	lookEvery    = time.Second // at effective priorities, of which nobody tells
+	writeWithin  = time.Second // a guardian that does not read is replaced
+	restartAfter = time.Second // a guardian that has ended; doubled each time, to restartMost
 	restartMost  = time.Minute
 	leaveWithin  = 2 * time.Second // after the farewell
 )
