@@ -273,7 +273,13 @@ func (b *binder) checkStrict(v *VRRPInstance, warn func(string, string, ...any))
 		warn("higher_prio_send_advert", "strict mode does not have it; it is ignored")
 		v.HigherPrioSendAdvert = false
 	}
-	v.LowerPrioNoAdvert = true
+	if len(v.VirtualIPAddress) > 0 && v.Family == 6 && !v.VirtualIPAddress[0].Prefix.Addr().IsLinkLocalUnicast() {
+		warn("virtual_ipaddress", "strict mode has a link-local address first; %s is not one (RFC 9568 section 5.2.9)", v.VirtualIPAddress[0].Prefix.Addr())
+	}
+	if !v.LowerPrioNoAdvert {
+		warn("lower_prio_no_advert", "strict mode has it always; off is ignored")
+		v.LowerPrioNoAdvert = true
+	}
 	v.GARPLowerPrioDelay, v.GARPLowerPrioRepeat = 0, 0
 }
 

@@ -11,12 +11,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DefaultAcceptTable is the name of the nftables table, and
-// DefaultAcceptPriority the priority of its chain: before those that filter.
-const (
-	DefaultAcceptTable    = "xvip"
-	DefaultAcceptPriority = -1
-)
+// DefaultAcceptTable is the name of the nftables table when none is given.
+const DefaultAcceptTable = "xvip"
+
+// AcceptTable names the nftables table, which has to be nobody else's, and the
+// priority of its chain. No name is the default one.
+type AcceptTable struct {
+	Name     string
+	Priority int32
+}
+
+// orDefault fills the default in.
+func (t AcceptTable) orDefault() AcceptTable {
+	if t.Name == "" {
+		t.Name = DefaultAcceptTable
+	}
+	return t
+}
 
 // ICMPv6 types that always pass: without neighbour discovery the address would
 // not even be found (RFC 9568 §6.1, Accept_Mode; RFC 4861 §4.3, §4.4).
@@ -29,19 +40,18 @@ const (
 // them (no_accept), by one nftables table for all virtual routers. Forwarding by
 // XDP comes before it, IPVS comes after it.
 type AcceptFilter struct {
-	nl       *Netlink
-	table    string
-	priority int32
+	nl *Netlink
 
 	mu    sync.Mutex
+	table AcceptTable
 	count map[netip.Addr]int // how many virtual routers deny an address
 	made  bool               // the table is, or may be, in the kernel
 }
 
 // NewAcceptFilter prepares the filter and removes a table of that name: an
 // earlier life has left it.
-func NewAcceptFilter(nl *Netlink, table string, priority int32) (*AcceptFilter, error) {
-	f := &AcceptFilter{nl: nl, table: table, priority: priority, count: map[netip.Addr]int{}}
+func NewAcceptFilter(nl *Netlink, table AcceptTable) (*AcceptFilter, error) {
+	f := &AcceptFilter{nl: nl, table: table.orDefault(), count: map[netip.Addr]int{}}
 	tables, err := f.list()
 	if err != nil {
 		return nil, err
@@ -59,7 +69,7 @@ func (f *AcceptFilter) list() (there bool, err error) {
 		}
 		tables, err := c.ListTablesOfFamily(nftables.TableFamilyINet)
 		for _, t := range tables {
-			there = there || t.Name == f.table
+			there = there || t.Name == f.table.Name
 		}
 		return err
 	})
@@ -69,8 +79,39 @@ func (f *AcceptFilter) list() (there bool, err error) {
 	return there, nil
 }
 
-// Deny drops packets to the addresses from now on. Addresses that several
-// virtual routers deny are counted.
+// Move gives the table another name and priority. What is denied stays so
+// meanwhile.
+func (f *AcceptFilter) Move(to AcceptTable) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	to = to.orDefault()
+	if to == f.table {
+		return nil
+	}
+	old := f.table
+	f.table = to
+	if !f.made {
+		return nil
+	}
+	if err := f.apply(); err != nil || old.Name == to.Name {
+		return err
+	}
+	err := f.nl.Do(func() error {
+		c, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		c.DelTable(&nftables.Table{Name: old.Name, Family: nftables.TableFamilyINet})
+		return c.Flush()
+	})
+	if err != nil {
+		return fmt.Errorf("remove nftables table %q: %w", old.Name, err)
+	}
+	return nil
+}
+
+// Deny drops packets to the addresses from now on; one with a zone on that
+// interface alone. Addresses that several virtual routers deny are counted.
 func (f *AcceptFilter) Deny(addrs []netip.Addr) error { return f.change(addrs, 1) }
 
 // Allow takes Deny back, once.
@@ -114,7 +155,7 @@ func (f *AcceptFilter) apply() error {
 		if err != nil {
 			return err
 		}
-		t := &nftables.Table{Name: f.table, Family: nftables.TableFamilyINet}
+		t := &nftables.Table{Name: f.table.Name, Family: nftables.TableFamilyINet}
 		c.AddTable(t) // deleting what is not there would fail
 		c.DelTable(t)
 		if len(f.count) > 0 {
@@ -125,7 +166,7 @@ func (f *AcceptFilter) apply() error {
 		return c.Flush()
 	})
 	if err != nil {
-		return fmt.Errorf("set nftables table %q: %w", f.table, err)
+		return fmt.Errorf("set nftables table %q: %w", f.table.Name, err)
 	}
 	f.made = len(f.count) > 0
 	return nil
@@ -136,11 +177,15 @@ func (f *AcceptFilter) fill(c *nftables.Conn, t *nftables.Table) error {
 	set4 := &nftables.Set{Table: t, Name: "no_accept4", KeyType: nftables.TypeIPAddr}
 	set6 := &nftables.Set{Table: t, Name: "no_accept6", KeyType: nftables.TypeIP6Addr}
 	var elements4, elements6 []nftables.SetElement
+	var zoned []netip.Addr
 	for a := range f.count {
-		e := nftables.SetElement{Key: a.WithZone("").AsSlice()}
-		if a.Is4() {
+		e := nftables.SetElement{Key: a.AsSlice()}
+		switch {
+		case a.Is4():
 			elements4 = append(elements4, e)
-		} else {
+		case a.Zone() != "":
+			zoned = append(zoned, a)
+		default:
 			elements6 = append(elements6, e)
 		}
 	}
@@ -148,13 +193,16 @@ func (f *AcceptFilter) fill(c *nftables.Conn, t *nftables.Table) error {
 		return err
 	}
 	chain := c.AddChain(&nftables.Chain{Name: "in", Table: t, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityRef(nftables.ChainPriority(f.priority))})
+		Hooknum: nftables.ChainHookInput, Priority: nftables.ChainPriorityRef(nftables.ChainPriority(f.table.Priority))})
 	for _, icmpType := range []byte{icmp6NeighborSolicitation, icmp6NeighborAdvertisement} {
 		c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: acceptICMP6(icmpType)})
 	}
 	// The destination is at octet 16 of the IPv4 and at 24 of the IPv6 header.
 	c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: dropTo(set4, unix.NFPROTO_IPV4, 16, 4)})
 	c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: dropTo(set6, unix.NFPROTO_IPV6, 24, 16)})
+	for _, a := range zoned {
+		c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: dropOn(a)})
+	}
 	return nil
 }
 
@@ -178,6 +226,22 @@ func dropTo(set *nftables.Set, family byte, offset, length uint32) []expr.Any {
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length},
 		&expr.Lookup{SourceRegister: 1, SetName: set.Name, SetID: set.ID},
+		&expr.Counter{},
+		&expr.Verdict{Kind: expr.VerdictDrop},
+	}
+}
+
+// dropOn drops packets to a link-local address on the interface of its zone.
+func dropOn(a netip.Addr) []expr.Any {
+	name := make([]byte, unix.IFNAMSIZ)
+	copy(name, a.Zone())
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.NFPROTO_IPV6}},
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: name},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 24, Len: 16},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: a.AsSlice()},
 		&expr.Counter{},
 		&expr.Verdict{Kind: expr.VerdictDrop},
 	}

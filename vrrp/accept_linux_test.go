@@ -59,7 +59,7 @@ func newFilterPair(t *testing.T) (nl, peer *Netlink, o *AddressOwner, v4, v6 net
 
 func newTestFilter(t *testing.T, nl *Netlink) *AcceptFilter {
 	t.Helper()
-	f, err := NewAcceptFilter(nl, DefaultAcceptTable, DefaultAcceptPriority)
+	f, err := NewAcceptFilter(nl, AcceptTable{Priority: -1})
 	noError(t, err)
 	t.Cleanup(func() { noError(t, f.Close()) })
 	return f
@@ -142,8 +142,39 @@ func TestAcceptFilterFollowsTheList(t *testing.T) {
 	is("192.0.2.101")
 
 	// The next life removes what a crash has left.
-	next, err := NewAcceptFilter(nl, DefaultAcceptTable, DefaultAcceptPriority)
+	next, err := NewAcceptFilter(nl, AcceptTable{})
 	noError(t, err)
 	is()
 	noError(t, next.Close())
+}
+
+// The table takes another name while it is in use, and a link-local address is
+// dropped on its own interface alone.
+func TestAcceptFilterMoves(t *testing.T) {
+	nl := inNetns(t)
+	addVeth(t, nl, "v0", "v1")
+	f := newTestFilter(t, nl)
+	o, _ := newTestOwner(nl, vip("v0", "192.0.2.100/32"), vip("v0", "fe80::100/64"))
+	noError(t, errors.Join(o.SetAcceptFilter(f), o.Take(t.Context())))
+	ruleset := func() string {
+		t.Helper()
+		out, err := exec.Command("nft", "list", "ruleset").CombinedOutput()
+		if errors.Is(err, exec.ErrNotFound) {
+			t.Skip("nft is not installed")
+		}
+		noError(t, err)
+		return string(out)
+	}
+	if text := ruleset(); !strings.Contains(text, `iifname "v0" ip6 daddr fe80::100`) || !strings.Contains(text, "table inet xvip ") {
+		t.Errorf("got:\n%s", text)
+	}
+	noError(t, f.Move(AcceptTable{Name: "mine", Priority: -7}))
+	if text := ruleset(); !strings.Contains(text, "table inet mine ") || strings.Contains(text, "table inet xvip ") ||
+		!strings.Contains(text, "priority -7") && !strings.Contains(text, "filter - 7") || !strings.Contains(text, "192.0.2.100") {
+		t.Errorf("moved:\n%s", text)
+	}
+	noError(t, o.Release(t.Context()))
+	if text := ruleset(); strings.Contains(text, "table") {
+		t.Errorf("released:\n%s", text)
+	}
 }

@@ -24,6 +24,8 @@ const (
 type hubs struct {
 	mu  sync.Mutex
 	all map[hubKey]*hub
+	// strangers hears of advertisements that no router of a socket is for.
+	strangers *strangers
 }
 
 // hubKey is what sockets differ in.
@@ -38,18 +40,32 @@ type hubKey struct {
 	foreign bool
 }
 
-func newHubs() *hubs { return &hubs{all: map[hubKey]*hub{}} }
+func newHubs(s *strangers) *hubs { return &hubs{all: map[hubKey]*hub{}, strangers: s} }
+
+// refit brings all sockets in line after a change of strangers.
+func (s *hubs) refit() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, h := range s.all {
+		h.mu.Lock()
+		errs = append(errs, h.fit())
+		h.mu.Unlock()
+	}
+	return errors.Join(errs...)
+}
 
 // open gives a router its part of a socket, which it makes if there is none.
 // Call it within the network namespace of the device.
 func (s *hubs) open(c *Config, device string) (Conn, error) {
 	key := hubKey{device: device, family: c.Family, ah: c.Family == 4 && c.Version == 2 && c.AuthType == AuthAH, foreign: device != c.Interface}
+	mtu := 1500
 	if device != "" { // unicast without an interface goes by the routes
 		link, err := net.InterfaceByName(device)
 		if err != nil {
 			return nil, fmt.Errorf("open VRRP socket on %q: %w", device, err)
 		}
-		key.index = link.Index
+		key.index, mtu = link.Index, link.MTU
 	}
 	if len(c.Peers) > 0 {
 		key.ttl = c.UnicastTTL
@@ -68,7 +84,7 @@ func (s *hubs) open(c *Config, device string) (Conn, error) {
 		s.all[key] = h
 		go h.run()
 	}
-	return h.tap(c.VRID)
+	return h.tap(c.VRID, c.Buffer.Octets+c.Buffer.Packets*mtu)
 }
 
 // hub reads one socket for all its routers.
@@ -85,25 +101,44 @@ type hub struct {
 
 // tap is the part of one virtual router in a socket.
 type tap struct {
-	hub   *hub
-	vrid  uint8
-	ready chan struct{}
-	queue []Packet
+	hub    *hub
+	vrid   uint8
+	octets int // of the receive buffer; 0: the usual size
+	ready  chan struct{}
+	queue  []Packet
 }
 
 var _ Conn = (*tap)(nil)
 
 // tap adds a router.
-func (h *hub) tap(vrid uint8) (*tap, error) {
-	t := &tap{hub: h, vrid: vrid, ready: make(chan struct{}, 1)}
+func (h *hub) tap(vrid uint8, octets int) (*tap, error) {
+	t := &tap{hub: h, vrid: vrid, octets: octets, ready: make(chan struct{}, 1)}
 	h.mu.Lock()
 	h.taps[vrid] = append(h.taps[vrid], t)
-	err := h.conn.filter(h.vrids())
+	err := h.fit()
 	h.mu.Unlock()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open VRRP socket on %q: %w", h.key.device, err), h.leave(t))
 	}
 	return t, nil
+}
+
+// fit brings the socket in line with its routers. The lock is held.
+func (h *hub) fit() error {
+	octets, least := 0, 0
+	for _, list := range h.taps {
+		for _, t := range list {
+			octets += t.octets
+			if t.octets == 0 {
+				least = receiveBuffer
+			}
+		}
+	}
+	h.conn.receive(max(octets, least))
+	if h.pool.strangers.wanted() {
+		return h.conn.unfilter()
+	}
+	return h.conn.filter(h.vrids())
 }
 
 func (h *hub) vrids() []uint8 {
@@ -144,7 +179,7 @@ func (h *hub) without(t *tap) (left, last bool, err error) {
 	if len(h.taps) == 0 {
 		return true, true, nil
 	}
-	return true, false, h.conn.filter(h.vrids())
+	return true, false, h.fit()
 }
 
 func (h *hub) failed() error {
@@ -197,7 +232,11 @@ func (h *hub) collect() error {
 		if err != nil {
 			return err
 		}
-		for _, t := range h.taps[h.vridOf(&p)] {
+		taps := h.taps[h.vridOf(&p)]
+		if len(taps) == 0 {
+			h.pool.strangers.heard(h.key.device, h.key.family, h.vridOf(&p), p.From)
+		}
+		for _, t := range taps {
 			if len(t.queue) == queueMost {
 				t.queue = t.queue[1:]
 			}

@@ -1,6 +1,9 @@
 package vrrp
 
-import "fmt"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // trackedList is what a virtual router tracks of one kind.
 type trackedList struct {
@@ -13,13 +16,17 @@ func (s *RouterSpec) tracked() []trackedList {
 	return []trackedList{{TrackKindScript, s.TrackScripts}, {TrackKindFile, s.TrackFiles}, {TrackKindProcess, s.TrackProcesses}}
 }
 
+// tracksSource tells whether a configured source has to be on the interface.
+func (s *RouterSpec) tracksSource() bool { return s.TrackSource && s.Source.IsValid() }
+
 // trackEffect is what a tracker does to a router: Trackers.Effect.
 type trackEffect func(kind TrackKind, name string, weight int, reverse bool) TrackResult
 
 // judge computes from the states of everything that is tracked with what fault
 // or priority a virtual router takes part; ready is false while a tracker has
 // not spoken yet, and then the rest is without it.
-func judge(spec *RouterSpec, own LinkState, link func(name string) LinkState, track trackEffect) (c Conditions, ready bool) {
+func judge(spec *RouterSpec, own LinkState, link func(name string) LinkState, carries func(device string, a netip.Addr) bool,
+	track trackEffect) (c Conditions, ready bool) {
 	c.Source = spec.Source
 	family := "IPv4"
 	if spec.Config.Family == 6 {
@@ -35,6 +42,10 @@ func judge(spec *RouterSpec, own LinkState, link func(name string) LinkState, tr
 		c.Fault = linkFault(own)
 	case !c.Source.IsValid():
 		c.Fault = fmt.Sprintf("interface %s has no %s address", own.Name, family)
+	case spec.NoPeer:
+		c.Fault = "no unicast peer is configured"
+	case spec.tracksSource() && !carries(own.Name, spec.Source):
+		c.Fault = fmt.Sprintf("source address %s is not on interface %s", spec.Source, own.Name)
 	case spec.TrackPrimary && spec.Virtual != nil:
 		c.Fault = linkFault(link(spec.Virtual.Name))
 	}

@@ -58,6 +58,7 @@ type addrEntry struct {
 	seq       uint64 // order of appearance
 	secondary bool   // IFA_F_SECONDARY: a second address of the same IPv4 subnet
 	usable    bool   // global IPv4, or link-local IPv6 after DAD
+	tentative bool   // IPv6 before DAD, or DAD has failed
 }
 
 func newLinkTable() *linkTable {
@@ -146,6 +147,21 @@ func (t *linkTable) hasAddr(name string, p netip.Prefix) bool {
 	}
 	_, ok := e.addrs[p]
 	return ok
+}
+
+// hasIP tells whether an interface carries an address, of any length, that can
+// be sent from.
+func (t *linkTable) hasIP(name string, a netip.Addr) bool {
+	e := t.links[t.byName[name]]
+	if e == nil {
+		return false
+	}
+	for p, entry := range e.addrs {
+		if p.Addr() == a && !entry.tentative {
+			return true
+		}
+	}
+	return false
 }
 
 // state computes the state of an interface.

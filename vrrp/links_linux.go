@@ -43,10 +43,13 @@ type LinkMonitor struct {
 }
 
 // linkWatcher is told about one interface, or with an empty name about any
-// removal of an address.
+// removal of an address. One with an address is told when the interface gets or
+// loses it.
 type linkWatcher struct {
 	name string
 	fn   func(LinkState)
+	addr netip.Addr
+	has  *bool
 }
 
 // NewLinkMonitor reads the links and addresses once; Run keeps them fresh.
@@ -85,6 +88,23 @@ func (m *LinkMonitor) HasAddress(device string, p netip.Prefix) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.table.hasAddr(device, p)
+}
+
+// HasIP tells whether an interface carries an address, of any length, that can
+// be sent from: IPv6 has passed duplicate address detection.
+func (m *LinkMonitor) HasIP(device string, a netip.Addr) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.table.hasIP(device, a)
+}
+
+// WatchIP calls fn after an interface has got or lost an address, until stop is
+// called. What Watch asks of fn holds here too.
+func (m *LinkMonitor) WatchIP(device string, a netip.Addr, fn func()) (stop func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	has := m.table.hasIP(device, a)
+	return m.watch(linkWatcher{name: device, addr: a, has: &has, fn: func(LinkState) { fn() }})
 }
 
 // Watch calls fn with the state of an interface, which need not exist: now, and
@@ -347,16 +367,31 @@ func (m *LinkMonitor) read() (*linkTable, error) {
 // now. The lock is held.
 func (m *LinkMonitor) publish(names []string) {
 	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
+	names = slices.Compact(names)
+	m.publishIPs(names)
+	for _, name := range names {
 		s := m.state(name)
 		if m.last[name] == s {
 			continue
 		}
 		m.last[name] = s
 		for _, w := range m.watchers {
-			if w.name == name {
+			if w.name == name && w.has == nil {
 				w.fn(s)
 			}
+		}
+	}
+}
+
+// publishIPs tells those who watch one address. The lock is held.
+func (m *LinkMonitor) publishIPs(names []string) {
+	for _, w := range m.watchers {
+		if w.has == nil || !slices.Contains(names, w.name) {
+			continue
+		}
+		if has := m.table.hasIP(w.name, w.addr); has != *w.has {
+			*w.has = has
+			w.fn(LinkState{})
 		}
 	}
 }
@@ -382,11 +417,12 @@ func linkState(l netlink.Link) LinkState {
 }
 
 func newAddrEntry(addr netip.Addr, scope, flags int) addrEntry {
-	e := addrEntry{secondary: addr.Is4() && flags&unix.IFA_F_SECONDARY != 0}
+	e := addrEntry{secondary: addr.Is4() && flags&unix.IFA_F_SECONDARY != 0,
+		tentative: addr.Is6() && flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0}
 	if addr.Is4() {
 		e.usable = scope == unix.RT_SCOPE_UNIVERSE
 	} else {
-		e.usable = addr.IsLinkLocalUnicast() && flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) == 0
+		e.usable = addr.IsLinkLocalUnicast() && !e.tentative
 	}
 	return e
 }

@@ -18,7 +18,11 @@ type Config struct {
 	DownTimerAdverts int // missed advertisements before a takeover
 	Preempt          bool
 	PreemptDelay     time.Duration
-	Addresses        []netip.Addr // advertised, in order
+	// LatePriority is that of the quickest other router (timer_expired_backup):
+	// a Master with nopreempt that was not running for as long as that router
+	// waits becomes Backup, for it may have been replaced. 0 is never.
+	LatePriority uint8
+	Addresses    []netip.Addr // advertised, in order
 
 	AuthType uint8         // version 2
 	AuthData [authLen]byte // version 2: the password, or the key of AuthAH
@@ -37,6 +41,16 @@ type Config struct {
 	OwnerIgnoreAdverts   bool // priority 255 does not listen
 
 	Announce Announcing
+	// Buffer is the router's part of the receive buffer of its socket.
+	Buffer ReceiveBuffer
+}
+
+// ReceiveBuffer is how much a socket holds for one virtual router. The kernel
+// doubles the sum of all routers of a socket and has a least size (socket(7),
+// SO_RCVBUF). Zero is our own size, which stands a flood.
+type ReceiveBuffer struct {
+	Octets  int
+	Packets int // of the MTU of the interface, added to Octets
 }
 
 // Announcing says how often addresses are announced.

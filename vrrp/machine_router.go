@@ -63,13 +63,15 @@ func (v *VirtualRouter) Step(now time.Time, ev Event) []Action {
 	case Conditions:
 		return v.conditions(now, e)
 	case Received:
-		return v.heard(now, e)
+		acts := v.overslept(now)
+		return append(acts, v.heard(now, e)...)
 	case Reconfigure:
 		return v.reconfigure(now, e.Config)
 	case Join:
 		return v.join(now, e)
 	case Tick:
-		return v.tick(now)
+		acts := v.overslept(now)
+		return append(acts, v.tick(now)...)
 	}
 	return nil
 }
@@ -271,6 +273,21 @@ func (v *VirtualRouter) silence(now time.Time) []Action {
 		return nil
 	}
 	return v.becomeMaster(now, "no master is heard")
+}
+
+// overslept ends the mastership of a router that is not to preempt when it has
+// been silent for so long that another one may have taken over.
+func (v *VirtualRouter) overslept(now time.Time) []Action {
+	if v.role != Master || v.cfg.Preempt || v.cfg.LatePriority == 0 {
+		return nil
+	}
+	last := v.adverts.Add(-v.interval)
+	if now.Sub(last) < time.Duration(max(1, v.cfg.DownTimerAdverts))*v.interval+v.skew(v.cfg.LatePriority) {
+		return nil
+	}
+	acts := v.yield(Backup, "silent for so long that another router may be master")
+	v.down = now.Add(v.downInterval())
+	return acts
 }
 
 func due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }

@@ -281,3 +281,44 @@ func TestALateTimerDoesNotCatchUp(t *testing.T) {
 	b.want(b.step(Tick{}), "advert 255")
 	b.want(b.step(Tick{}), "")
 }
+
+// timer_expired_backup: who must not preempt and was silent for longer than the
+// quickest other router waits does not go on as Master.
+func TestALateMasterThatMustNotPreemptYields(t *testing.T) {
+	master := func(late uint8, preempt bool) *bench {
+		b := newBench(t, func(c *Config) { c.Preempt, c.LatePriority = preempt, late })
+		b.step(Startup{})
+		b.wait(4 * time.Second)
+		if b.vr.Role() != Master {
+			t.Fatalf("role %s", b.vr.Role())
+		}
+		return b
+	}
+	quickest := 3*time.Second + 2*time.Second/256 // of priority 254
+	for _, c := range []struct {
+		late    uint8
+		preempt bool
+		silent  time.Duration
+		want    Role
+	}{
+		{254, false, quickest, Backup}, {254, false, quickest - time.Millisecond, Master}, {254, true, time.Hour, Master}, {0, false, time.Hour, Master},
+		{1, false, 3990 * time.Millisecond, Master}, {1, false, 4 * time.Second, Backup},
+	} {
+		b := master(c.late, c.preempt)
+		last := b.vr.adverts.Add(-time.Second)
+		b.now = last.Add(c.silent)
+		got := b.step(Tick{})
+		if b.vr.Role() != c.want {
+			t.Errorf("%+v: %s: %s", c, b.vr.Role(), got)
+		}
+		if c.want == Backup && strings.Contains(got, "send") {
+			t.Errorf("%+v: it speaks: %s", c, got)
+		}
+	}
+	b := master(254, false)
+	b.now = b.now.Add(time.Minute)
+	got := b.hear(50, high) // has taken over meanwhile, and is left alone
+	if b.vr.Role() != Backup || b.vr.Master() != high {
+		t.Errorf("%s, master %s: %s", b.vr.Role(), b.vr.Master(), got)
+	}
+}

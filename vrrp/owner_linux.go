@@ -68,7 +68,11 @@ func (o *AddressOwner) deny() error {
 	}
 	list := make([]netip.Addr, 0, len(o.addrs))
 	for _, a := range o.addrs {
-		list = append(list, a.Addr())
+		addr := a.Addr()
+		if addr.IsLinkLocalUnicast() && addr.Is6() {
+			addr = addr.WithZone(a.Device)
+		}
+		list = append(list, addr)
 	}
 	if slices.Equal(list, o.denied) {
 		return nil

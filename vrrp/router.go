@@ -111,9 +111,12 @@ func (r *router) run(ctx context.Context) {
 	}
 	lost, stopLost := r.set.links.AddressLost()
 	defer stopLost()
+	other := newElsewhere()
+	defer other.ticker.Stop()
 	last, started := Conditions{}, false
 	index := 0
 	for {
+		other.set(r.elsewhereEvery())
 		own := r.set.links.Get(r.device())
 		r.links.ensure(ctx)
 		way := r.set.links.Get(r.links.way)
@@ -138,6 +141,8 @@ func (r *router) run(ctx context.Context) {
 		case <-r.wake:
 		case <-lost:
 			r.restore(ctx)
+		case <-other.ticker.C:
+			r.announceElsewhere(ctx)
 		case <-unjudged:
 			if !started { // trackers that say nothing must not hold addresses for ever
 				r.runner.tell(Shutdown{})
@@ -194,7 +199,7 @@ func (r *router) conditions(own LinkState) (c Conditions, ready bool) {
 	r.mu.Lock()
 	spec, group := r.spec, r.group
 	r.mu.Unlock()
-	c, ready = judge(&spec, own, r.set.links.Get, r.set.trackers.Effect)
+	c, ready = judge(&spec, own, r.set.links.Get, r.set.links.HasIP, r.set.trackers.Effect)
 	if group != nil && ready {
 		if group.setFault(spec.Config.Name, c.Fault) {
 			go r.set.wakeMembers(group)
@@ -216,6 +221,9 @@ func (r *router) watch() {
 		stop()
 	}
 	stops = []func(){r.set.links.Watch(spec.Config.Interface, func(LinkState) { r.poke() })}
+	if spec.tracksSource() {
+		stops = append(stops, r.set.links.WatchIP(spec.Config.Interface, spec.Source, r.poke))
+	}
 	for _, l := range r.links.list {
 		stops = append(stops, r.set.links.Watch(l.Name, func(LinkState) { r.poke() }))
 	}

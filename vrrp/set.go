@@ -25,6 +25,8 @@ type RouterSpec struct {
 	Owned           []VirtualAddress // advertised and excluded ones
 	Source          netip.Addr       // invalid: the primary address of the interface
 	TrackPrimary    bool             // a fault of the own interface is one of the router
+	TrackSource     bool             // so is a Source that the interface does not carry
+	NoPeer          bool             // unicast is wanted, to nobody: a fault
 	TrackInterfaces []TrackRef
 	TrackScripts    []TrackRef
 	TrackFiles      []TrackRef
@@ -36,6 +38,7 @@ type RouterSpec struct {
 	// PromoteSecondaries sets the kernel's promote_secondaries of the interface.
 	PromoteSecondaries bool
 	Notify             NotifyScripts
+	AnnounceElsewhere  AnnounceElsewhere
 	// NotifyPriority tells the FIFO of changes of the priority.
 	NotifyPriority bool
 	// Virtual is the interface of the virtual MAC, whose parent is
@@ -86,6 +89,13 @@ type Wanted struct {
 	StaticRouting Routing
 	// Problems are parts of the configuration that cannot act, for the log.
 	Problems []error
+	// LogUnknown tells of virtual routers on the link that are not configured.
+	LogUnknown bool
+	// Filter is where packets to the addresses of routers that do not accept
+	// are dropped.
+	Filter AcceptTable
+	// NoLocalIGMP keeps the kernel from reporting groups of 224.0.0.0/24.
+	NoLocalIGMP bool
 	// TellStates writes all states to the FIFOs again on an Update.
 	TellStates bool
 }
@@ -120,6 +130,7 @@ type Set struct {
 	onRole  func(name string, role Role)
 	onOwned func(ctx context.Context, name string, owned bool)
 
+	unknown  *strangers
 	hubs     *hubs
 	trackers *Trackers
 	around   *surroundings
@@ -155,9 +166,10 @@ func NewSet(log *slog.Logger, onRole func(name string, role Role), onOwned func(
 	if err != nil {
 		return nil, errors.Join(err, nl.Close())
 	}
-	return &Set{log: log, nl: nl, links: links, around: newSurroundings(nl, log), sockets: NewAnnounceSockets(nl, links),
+	unknown := &strangers{log: log}
+	return &Set{log: log, nl: nl, unknown: unknown, links: links, around: newSurroundings(nl, log), sockets: NewAnnounceSockets(nl, links),
 		virtual: NewVirtualLinks(nl, log), onRole: onRole, onOwned: onOwned,
-		hubs: newHubs(), trackers: NewTrackers(script.Run, log), routers: map[identity]*router{}, stopTrackers: func() {}}, nil
+		hubs: newHubs(unknown), trackers: NewTrackers(script.Run, log), routers: map[identity]*router{}, stopTrackers: func() {}}, nil
 }
 
 // Run runs the routers until Stop and ctx end.
@@ -221,6 +233,11 @@ func (s *Set) finishNotices() {
 }
 
 func (s *Set) reconcile() {
+	if s.unknown.update(s.wanted.LogUnknown, s.wanted.Routers) {
+		if err := s.hubs.refit(); err != nil {
+			s.log.Error("advertisements of unknown virtual routers are not told", "err", err)
+		}
+	}
 	s.around.update(s.ctx, &s.wanted)
 	if err := s.trackers.Update(s.trackCtx, TrackWanted{s.wanted.Scripts, s.wanted.Files, s.wanted.Processes}); err != nil {
 		s.log.Error("some trackers do not run and change nothing", "err", err)

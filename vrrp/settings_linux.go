@@ -40,5 +40,21 @@ func (s *InterfaceSettings) PromoteSecondaries(devices []string) error {
 	return errors.Join(errs...)
 }
 
+// igmpOwner owns the setting of NoLocalIGMP; no interface has such a name.
+const igmpOwner = "/igmp"
+
+// NoLocalIGMP keeps the kernel from reporting memberships of 224.0.0.0/24, which
+// switches forward to all ports in any case (RFC 4541 section 2.1.2).
+func (s *InterfaceSettings) NoLocalIGMP(yes bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if yes {
+		return s.sys.set(igmpOwner, "ipv4/igmp_link_local_mcast_reports", "0")
+	}
+	return s.sys.restore(igmpOwner)
+}
+
 // Close puts all settings back.
-func (s *InterfaceSettings) Close() error { return s.PromoteSecondaries(nil) }
+func (s *InterfaceSettings) Close() error {
+	return errors.Join(s.PromoteSecondaries(nil), s.NoLocalIGMP(false))
+}

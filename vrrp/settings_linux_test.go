@@ -47,3 +47,24 @@ func TestPromoteSecondaries(t *testing.T) {
 	noError(t, errors.Join(s.Close(), s.Close()))
 	is("00")
 }
+
+func TestNoLocalIGMP(t *testing.T) {
+	nl := inNetns(t)
+	sys := newSysctls(nl)
+	is := func(want string) {
+		t.Helper()
+		var got string
+		noError(t, nl.Do(func() (err error) { got, err = sys.read("ipv4/igmp_link_local_mcast_reports"); return err }))
+		if got != want {
+			t.Errorf("igmp_link_local_mcast_reports is %s, want %s", got, want)
+		}
+	}
+	s := NewInterfaceSettings(nl)
+	is("1")
+	noError(t, s.NoLocalIGMP(true))
+	is("0")
+	noError(t, s.NoLocalIGMP(false))
+	is("1")
+	noError(t, errors.Join(s.NoLocalIGMP(true), s.Close()))
+	is("1")
+}

@@ -50,7 +50,7 @@ type rawConn struct {
 // DialRaw opens a socket for one virtual router: bound to the interface, joined
 // to the group unless there are unicast peers, deaf to other virtual routers.
 // Call it within the network namespace of the interface.
-func DialRaw(c *Config) (Conn, error) { return newHubs().open(c, c.Interface) }
+func DialRaw(c *Config) (Conn, error) { return newHubs(nil).open(c, c.Interface) }
 
 // dialRaw opens the socket of a hub for routers such as c.
 func dialRaw(c *Config, key hubKey) (*rawConn, error) {
@@ -68,9 +68,6 @@ func dialRaw(c *Config, key hubKey) (*rawConn, error) {
 	if c.Family == 6 {
 		setUp = setUp6
 	}
-	// A flood is not to push the advertisements of a master out. Without the
-	// privilege the usual size has to do.
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer)
 	for _, set := range []func() error{
 		func() error { return filterVRIDs(fd, key, nil) }, // until the first router joins
 		func() error { return unix.BindToDevice(fd, key.device) },
@@ -172,6 +169,25 @@ func filterVRIDs(fd int, key hubKey, vrids []uint8) error {
 	program = append(program, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0})
 	fprog := &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 	return os.NewSyscallError("setsockopt SO_ATTACH_FILTER", unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, fprog))
+}
+
+// receive sets how much the socket holds, in octets. A flood is not to push the
+// advertisements of a master out; without the privilege the usual size has to
+// do.
+func (c *rawConn) receive(octets int) {
+	_ = c.raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, octets) })
+}
+
+// unfilter lets the packets of all virtual routers in.
+func (c *rawConn) unfilter() error {
+	var err error
+	controlErr := c.raw.Control(func(fd uintptr) {
+		err = os.NewSyscallError("setsockopt SO_DETACH_FILTER", unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0))
+	})
+	if errors.Is(err, unix.ENOENT) { // there is none
+		err = nil
+	}
+	return errors.Join(controlErr, err)
 }
 
 // filter lets packets of these virtual routers in, and of no others.

@@ -18,6 +18,7 @@ type surroundings struct {
 
 	mu     sync.Mutex
 	filter *AcceptFilter // nil until somebody needs it
+	table  AcceptTable
 }
 
 func newSurroundings(nl *Netlink, log *slog.Logger) *surroundings {
@@ -31,12 +32,23 @@ func (a *surroundings) acceptFilter() (*AcceptFilter, error) {
 	if a.filter != nil {
 		return a.filter, nil
 	}
-	f, err := NewAcceptFilter(a.nl, DefaultAcceptTable, DefaultAcceptPriority)
+	f, err := NewAcceptFilter(a.nl, a.table)
 	if err != nil {
 		return nil, err
 	}
 	a.filter = f
 	return f, nil
+}
+
+// setFilter names the table of the filter, also of one that is in use.
+func (a *surroundings) setFilter(table AcceptTable) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.table = table
+	if a.filter == nil {
+		return nil
+	}
+	return a.filter.Move(table)
 }
 
 // update follows the configuration. What cannot be done is told, and the rest
@@ -49,7 +61,7 @@ func (a *surroundings) update(ctx context.Context, w *Wanted) {
 		}
 	}
 	_, err := a.static.SetAddresses(ctx, w.Static)
-	errs := []error{a.settings.PromoteSecondaries(devices), err, a.static.SetRouting(ctx, w.StaticRouting)}
+	errs := []error{a.settings.PromoteSecondaries(devices), a.settings.NoLocalIGMP(w.NoLocalIGMP), a.setFilter(w.Filter), err, a.static.SetRouting(ctx, w.StaticRouting)}
 	if len(w.Static) > 0 || len(w.StaticRouting.routes)+len(w.StaticRouting.rules) > 0 {
 		errs = append(errs, a.static.Take(ctx))
 	}

@@ -97,7 +97,7 @@ func wantedRouters(cfg *config.Config) (vrrp.Wanted, error) {
 			return w, fmt.Errorf("virtual router %q: %w", in.Name, err)
 		}
 		spec := wantedRouter(in)
-		spec.Config.HMAC = hmac
+		spec.Config.HMAC, spec.Config.Buffer = hmac, bufferOf(in, &cfg.Global)
 		w.Routers = append(w.Routers, spec)
 	}
 	wantedLinks(cfg, &w)
@@ -119,7 +119,7 @@ func wantedRouter(in *config.VRRPInstance) vrrp.RouterSpec {
 	spec := vrrp.RouterSpec{
 		Config: vrrp.Config{
 			Name: in.Name, Interface: in.Interface, VRID: in.VirtualRouterID, Family: uint8(in.Family), Version: in.Version, Priority: in.Priority,
-			AdvertInterval: in.AdvertInt, DownTimerAdverts: in.DownTimerAdverts, Preempt: in.Preempt, PreemptDelay: in.PreemptDelay,
+			AdvertInterval: in.AdvertInt, DownTimerAdverts: in.DownTimerAdverts, Preempt: in.Preempt, PreemptDelay: in.PreemptDelay, LatePriority: uint8(in.TimerExpiredBackup),
 			Group: in.McastDstIP, Peers: peers(in.UnicastPeer), UnicastTTL: in.UnicastTTL, CheckUnicastSource: in.CheckUnicastSrc,
 			OldChecksum: oldChecksum(in.OldUnicastChecksum), SkipCheckAdvAddr: in.SkipCheckAdvAddr,
 			OwnerIgnoreAdverts: in.OwnerIgnoreAdverts,
@@ -129,13 +129,15 @@ func wantedRouter(in *config.VRRPInstance) vrrp.RouterSpec {
 				LowerPrioDelay: in.GARPLowerPrioDelay, LowerPrioRepeat: in.GARPLowerPrioRepeat,
 			},
 		},
-		Owned:           append(addresses(in.VirtualIPAddress), addresses(in.VirtualIPAddressExcluded)...),
-		Source:          source(in),
-		TrackPrimary:    !in.DontTrackPrimary,
+		Owned:        append(addresses(in.VirtualIPAddress), addresses(in.VirtualIPAddressExcluded)...),
+		Source:       source(in),
+		TrackPrimary: !in.DontTrackPrimary,
+		TrackSource:  in.TrackSrcIP, NoPeer: in.UnicastFaultNoPeer && len(in.UnicastPeer) == 0,
 		TrackInterfaces: tracks(in.TrackInterface), TrackScripts: tracks(in.TrackScript),
 		TrackFiles: tracks(in.TrackFile), TrackProcesses: tracks(in.TrackProcess),
-		NotifyPriority: in.NotifyPriorityChanges,
-		NoAccept:       !in.Accept, PromoteSecondaries: in.PromoteSecondaries,
+		NotifyPriority:    in.NotifyPriorityChanges,
+		AnnounceElsewhere: vrrp.AnnounceElsewhere{Every: in.GARPExtraIf, All: in.GARPExtraIfAll},
+		NoAccept:          !in.Accept, PromoteSecondaries: in.PromoteSecondaries,
 		Notify: vrrp.NotifyScripts{Master: command(in.Notify.Master), Backup: command(in.Notify.Backup), Fault: command(in.Notify.Fault),
 			Stop: command(in.Notify.Stop), Any: command(in.Notify.Any), MasterRxLowerPri: command(in.NotifyMasterRXLowerPri),
 			Deleted: command(in.NotifyDeleted), ReportDeleted: in.NotifyDeletedState},

@@ -44,6 +44,8 @@ func wantedAround(cfg *config.Config, w *vrrp.Wanted) {
 		w.Paces = append(w.Paces, vrrp.Pace{Devices: g.Interfaces, GARP: g.GARPInterval, GNA: g.GNAInterval})
 	}
 	linkPaces(w)
+	w.LogUnknown, w.NoLocalIGMP = cfg.Global.LogUnknownVRIDs, cfg.Global.DisableLocalIGMP
+	w.Filter = vrrp.AcceptTable{Name: cfg.Global.NFTables, Priority: int32(cfg.Global.NFTablesPriority)}
 	w.LinkDelays = map[string]vrrp.LinkDelays{}
 	for _, d := range cfg.InterfaceUpDownDelays {
 		w.LinkDelays[d.Name] = vrrp.LinkDelays{Down: d.Down, Up: d.Up}

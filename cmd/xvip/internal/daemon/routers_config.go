@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strconv"
 
 	"github.com/xvip-lb/xvip/config"
 	"github.com/xvip-lb/xvip/internal/script"
@@ -60,6 +61,35 @@ func oldChecksum(word string) vrrp.OldChecksum {
 		return vrrp.OldChecksumNever
 	}
 	return vrrp.OldChecksumAuto
+}
+
+// bufferOf is what the socket is to hold for an instance: its own number of
+// octets, or what the policy of all of them says.
+func bufferOf(in *config.VRRPInstance, g *config.Global) vrrp.ReceiveBuffer {
+	switch {
+	case in.KernelRXBufSize > 0:
+		return vrrp.ReceiveBuffer{Octets: in.KernelRXBufSize}
+	case g.VRRPRXBufsPolicy == "MTU":
+		return vrrp.ReceiveBuffer{Packets: g.VRRPRXBufsMultiplier}
+	case g.VRRPRXBufsPolicy == "ADVERT":
+		return vrrp.ReceiveBuffer{Octets: g.VRRPRXBufsMultiplier * advertLen(in)}
+	}
+	n, _ := strconv.Atoi(g.VRRPRXBufsPolicy) // config has read it as a number, or it is empty
+	return vrrp.ReceiveBuffer{Octets: n}
+}
+
+// advertLen is the length of an advertisement with its IP header, in octets.
+func advertLen(in *config.VRRPInstance) int {
+	n := len(in.VirtualIPAddress)
+	switch {
+	case in.Family == 6:
+		return 40 + 8 + 16*n
+	case in.Version == 3:
+		return 20 + 8 + 4*n
+	case in.Authentication.Type == "AH":
+		return 20 + 24 + 8 + 4*n + 8
+	}
+	return 20 + 8 + 4*n + 8
 }
 
 // hmacOf turns an auth_hmac block into keys and rules; nil stays nil. Keys in

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -18,7 +19,8 @@ func TestRoutersReadTheirKeywords(t *testing.T) {
 		"vrrp_owner_ignore_adverts": "on", "vrrp_lower_prio_no_advert": "on", "vrrp_higher_prio_send_advert": "on",
 		"vrrp_garp_master_delay": "7", "vrrp_garp_master_repeat": "2", "vrrp_garp_master_refresh": "60", "vrrp_garp_master_refresh_repeat": "4",
 		"vrrp_garp_lower_prio_delay": "3", "vrrp_garp_lower_prio_repeat": "9", "vrrp_down_timer_adverts": "5",
-		"vrrp_notify_priority_changes": "on",
+		"vrrp_notify_priority_changes": "on", "vrrp_strict": "", "vrrp_min_garp": "", "vrrp_garp_extra_if": "all 60", "vrrp_rx_bufs_policy": "MTU",
+		"log_unknown_vrids": "", "disable_local_igmp": "", "nftables": "mine", "nftables_priority": "-5",
 	}
 	for word, value := range global {
 		differs(t, word, "", "", "global_defs {\n"+word+" "+value+"\n}\n", "", "")
@@ -39,6 +41,10 @@ func TestRoutersReadTheirKeywords(t *testing.T) {
 		{"authentication", "", "authentication {\nauth_type AH\nauth_pass abc\n}\n"},
 		{"notify_master_rx_lower_pri", "", "notify_master_rx_lower_pri /bin/x\n"}, {"notify_deleted", "", "notify_deleted\n"},
 		{"notify_priority_changes", "", "notify_priority_changes on\n"}, {"notify", "", "notify /bin/x\n"}, {"notify_stop", "", "notify_stop /bin/x\n"},
+		{"strict_mode", "", "strict_mode on\n"}, {"garp_extra_if", "", "garp_extra_if 60\n"}, {"vmac_garp_intvl", "", "vmac_garp_intvl all 60\n"},
+		{"kernel_rx_buf_size", "", "kernel_rx_buf_size 9000\n"}, {"timer_expired_backup", "nopreempt\n", "timer_expired_backup 200\n"},
+		{"thread_timer_expired", "nopreempt\n", "thread_timer_expired\n"}, {"track_src_ip", "", "track_src_ip\n"},
+		{"unicast_fault_no_peer", "", "unicast_fault_no_peer\n"},
 		{"auth_hmac", "version 3\n", "auth_hmac {\nkey 1 hex:" + key32 + "\n}\n"},
 	} {
 		differs(t, c.word, c.before, c.before+c.line, "", "", "")
@@ -47,10 +53,18 @@ func TestRoutersReadTheirKeywords(t *testing.T) {
 	for _, line := range []string{"active_key 2\n", "time_window 9\n", "anti_replay monotonic\n", "mode permissive\n", "mode receive-only\n", "key 3 hex:" + key32 + "\n"} {
 		differs(t, "auth_hmac "+line, hmac+"}\n", hmac+line+"}\n", "", "", "")
 	}
+	const rx = "global_defs {\nvrrp_rx_bufs_policy %s\n}\n"
+	for _, policy := range []string{"ADVERT", "7000"} {
+		differs(t, "vrrp_rx_bufs_policy "+policy, "", "", fmt.Sprintf(rx, policy), "", "")
+	}
+	if reflect.DeepEqual(wantedOf(t, "rx", fmt.Sprintf(rx, "MTU")+instanceOf("")), wantedOf(t, "rx", fmt.Sprintf(rx, "MTU\nvrrp_rx_bufs_multiplier 9")+instanceOf(""))) {
+		t.Error("vrrp_rx_bufs_multiplier does not reach the virtual routers")
+	}
 	trackersReach(t)
 	virtualMACReaches(t)
 	const group = "vrrp_sync_group G {\ngroup {\nV\n}\n"
 	differs(t, "vrrp_sync_group", "", "", "", "", group+"}\n")
+	differs(t, "vrrp_sync_group notify_priority_changes", "", "", "", group+"}\n", group+"notify_priority_changes on\n}\n")
 	for _, word := range []string{"notify", "notify_master", "notify_backup", "notify_fault", "notify_stop"} {
 		differs(t, "vrrp_sync_group "+word, "", "", "", group+"}\n", group+word+" /bin/x\n}\n")
 	}
