@@ -56,7 +56,8 @@ func runDaemon(ctx context.Context, opt *options.Options) error {
 	if err := prepareProcess(opt); err != nil {
 		return err
 	}
-	cfg, ds := daemon.Load(opt)
+	// Interfaces are others in a namespace, and the startup script may make them.
+	cfg, ds := daemon.LoadBefore(opt)
 	if cfg == nil {
 		return refused(ds)
 	}
@@ -64,16 +65,24 @@ func runDaemon(ctx context.Context, opt *options.Options) error {
 		if err := daemon.EnterNamespace(ns); err != nil {
 			return err
 		}
-		if cfg, ds = daemon.Load(opt); cfg == nil { // interfaces are others here
-			return refused(ds)
-		}
-	}
-	if !opt.NoFork && !daemon.IsChild() {
-		return daemon.Fork()
 	}
 	log, err := openLog(opt, cfg)
 	if err != nil {
 		return err
+	}
+	if !daemon.IsChild() {
+		if err := daemon.RunStartupScript(ctx, cfg, log); err != nil {
+			return err
+		}
+	}
+	if cfg, ds = daemon.Load(opt); cfg == nil {
+		return refused(ds)
+	}
+	if !opt.NoFork && !daemon.IsChild() {
+		return daemon.Fork()
+	}
+	if opt.Umask == "" && cfg.Global.Umask >= 0 {
+		syscall.Umask(cfg.Global.Umask)
 	}
 	daemon.LogDiagnostics(log, ds)
 	if opt.DumpConf {

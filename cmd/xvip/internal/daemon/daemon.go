@@ -87,6 +87,7 @@ func Run(ctx context.Context, opt *options.Options, version string, cfg *config.
 	}
 	d.keeper = guardian.NewKeeper(log, append(slices.Clone(os.Args[1:]), "--state-dir", cfg.XVIP.StateDir, "--log-level", cfg.XVIP.LogLevel), d.routers.masters)
 	d.metrics.configTaken(Counts(ds))
+	defer d.runShutdownScript(ctx)
 	return d.run(ctx, cfg, onReady)
 }
 

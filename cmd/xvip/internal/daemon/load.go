@@ -22,11 +22,23 @@ import (
 // diagnostic is an error. Flags have been laid over the xvip block, and what
 // -P and -C leave out is gone.
 func Load(opt *options.Options) (*config.Config, []config.Diagnostic) {
+	return load(opt, hostOptions(opt))
+}
+
+// LoadBefore is Load without a look at interfaces: for what comes before they
+// have to be there.
+func LoadBefore(opt *options.Options) (*config.Config, []config.Diagnostic) {
+	host := hostOptions(opt)
+	host.InterfaceExists = nil
+	return load(opt, host)
+}
+
+func load(opt *options.Options, host config.Options) (*config.Config, []config.Diagnostic) {
 	path, err := filepath.Abs(opt.File)
 	if err != nil {
 		path = opt.File
 	}
-	cfg, ds := config.Parse(os.DirFS("/"), path, hostOptions(opt))
+	cfg, ds := config.Parse(os.DirFS("/"), path, host)
 	if cfg == nil {
 		return nil, ds
 	}
