@@ -33,7 +33,7 @@ var tableTop = []row{
 		doc: "Permanent policy rules"},
 	{in: "", word: "track_file", args: block("NAME", (*binder).openTrackFile), to: "TrackFiles", def: "", status: works,
 		doc: "Numeric file watched by inotify"},
-	{in: "", word: "track_group", args: block("NAME", (*binder).openTrackGroup), to: "TrackGroups", def: "", status: planned,
+	{in: "", word: "track_group", args: block("NAME", (*binder).openTrackGroup), to: "TrackGroups", def: "", status: works,
 		doc: "Group of VRRP instances that fault if a static address/route/rule disappears"},
 	{in: "", word: "use_pid_dir", args: bare, to: "Global.UsePIDDir", def: "off", status: planned,
 		doc: "Put pid files under /run/keepalived"},

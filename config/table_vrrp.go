@@ -45,7 +45,7 @@ var tableVrrp = []row{
 		doc: "Create the file at start"},
 	{in: "track_file", word: "weight", lax: true, args: weight(2147483647), to: "Weight", def: "1", status: works,
 		doc: "Multiplier"},
-	{in: "track_group", word: "group", args: items("INSTANCE", (*binder).nameItem), to: "Group", def: "", status: planned,
+	{in: "track_group", word: "group", args: items("INSTANCE", (*binder).nameItem), to: "Group", def: "", status: works,
 		doc: "Members"},
 	{in: "vrrp_instance", word: "accept", args: custom("", 0, (*binder).accept), to: "Accept", def: "on unless strict", status: works,
 		doc: "Accept packets to the VIP when not owner"},

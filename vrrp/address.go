@@ -36,6 +36,9 @@ type VirtualAddress struct {
 	HasLifetime       bool
 	// NoTrack leaves the address alone when somebody else deletes it.
 	NoTrack bool
+	// TrackGroup names the virtual routers that fault while the address, a
+	// static one, cannot be there; empty: none.
+	TrackGroup string
 }
 
 // Addr is the address without its length.

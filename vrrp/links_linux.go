@@ -135,6 +135,13 @@ func (m *LinkMonitor) AddressLost() (lost <-chan struct{}, stop func()) {
 	}})
 }
 
+// LookAgain has everybody who waits for AddressLost look at what is held.
+func (m *LinkMonitor) LookAgain() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tellLost()
+}
+
 func (m *LinkMonitor) watch(w linkWatcher) (stop func()) {
 	id := m.nextID
 	m.nextID++

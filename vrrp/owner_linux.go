@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -40,6 +41,7 @@ type AddressOwner struct {
 	held    bool            // Take was called after the last Release
 	filter  *AcceptFilter
 	denied  []netip.Addr // what filter drops for us now
+	broken  map[string]string
 }
 
 // NewAddressOwner prepares the owner of addrs; nothing is added yet.
@@ -100,12 +102,30 @@ func (o *AddressOwner) Addresses() []VirtualAddress {
 	return slices.Clone(o.addrs)
 }
 
+// Broken gives the track groups of which something could not be added by the
+// last Take or Restore, and what.
+func (o *AddressOwner) Broken() map[string]string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return maps.Clone(o.broken)
+}
+
+func (o *AddressOwner) setBroken(group string, err error) {
+	if group == "" || o.broken[group] != "" {
+		return
+	}
+	if o.broken == nil {
+		o.broken = map[string]string{}
+	}
+	o.broken[group] = err.Error()
+}
+
 // Take adds the addresses, then the routes and rules, that are missing. It tries
 // all of them and gives the joined errors; it may be called again.
 func (o *AddressOwner) Take(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.held = true
+	o.held, o.broken = true, nil
 	denyErr := o.deny() // before the addresses can be reached
 	_, err := o.add(ctx, o.addrs)
 	return errors.Join(denyErr, err, o.addRouting(ctx, o.routing))
@@ -157,6 +177,7 @@ func (o *AddressOwner) Restore(ctx context.Context, present func(device string, 
 	if !o.held {
 		return nil, nil
 	}
+	o.broken = nil
 	var missing []VirtualAddress
 	for _, a := range o.addrs {
 		if !a.NoTrack && !present(a.Device, kernelPrefix(a)) {
@@ -168,36 +189,6 @@ func (o *AddressOwner) Restore(ctx context.Context, present func(device string, 
 		o.log.Warn("virtual address was removed by somebody else, put back", "address", a.Prefix, "interface", a.Device)
 	}
 	return added, errors.Join(err, o.addRouting(ctx, o.routing.tracked()))
-}
-
-// Guard puts held addresses back that somebody removes, until ctx ends, and
-// calls restored with them: they are to be announced. It looks at most every
-// guardPause, so that two programs that undo each other's work stay slow.
-func (o *AddressOwner) Guard(ctx context.Context, links *LinkMonitor, restored func([]VirtualAddress)) error {
-	lost, stop := links.AddressLost()
-	defer stop()
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-lost:
-		}
-		added, err := o.Restore(ctx, links.HasAddress)
-		if err != nil && ctx.Err() == nil {
-			o.log.Error("cannot put a virtual address back", "err", err)
-		}
-		if len(added) > 0 {
-			restored(added)
-		}
-		pause.Reset(guardPause)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-pause.C:
-		}
-	}
 }
 
 // Leftovers reports which addresses of the list are present now. Before the
@@ -243,7 +234,9 @@ func (o *AddressOwner) add(ctx context.Context, list []VirtualAddress) ([]Virtua
 		case err == nil:
 			added = append(added, a)
 		case !errors.Is(err, unix.EEXIST):
-			errs = append(errs, fmt.Errorf("add address %q: %w", a, err))
+			err = fmt.Errorf("add address %q: %w", a, err)
+			o.setBroken(a.TrackGroup, err)
+			errs = append(errs, err)
 		}
 	}
 	return added, errors.Join(errs...)

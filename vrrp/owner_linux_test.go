@@ -158,7 +158,22 @@ func TestOwnerPutsBackWhatOthersRemove(t *testing.T) {
 	links := newTestMonitor(t, nl)
 	restored := make(chan []VirtualAddress, 10)
 	runTask(t, func(ctx context.Context) error {
-		return o.Guard(ctx, links, func(a []VirtualAddress) { restored <- a })
+		lost, stop := links.AddressLost()
+		defer stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-lost:
+			}
+			added, err := o.Restore(ctx, links.HasAddress)
+			if err != nil {
+				return err
+			}
+			if len(added) > 0 {
+				restored <- added
+			}
+		}
 	})
 	noError(t, o.Take(t.Context()))
 	eventually(t, "the monitor does not know the address", func() bool {

@@ -33,6 +33,8 @@ type VirtualRoute struct {
 	// NextHops are the words after each "nexthop".
 	NextHops [][]string
 	NoTrack  bool // do not put it back when somebody else removes it
+	// TrackGroup is as for a VirtualAddress.
+	TrackGroup string
 }
 
 // String gives the destination, which is what people know a route by.
@@ -68,6 +70,7 @@ type VirtualRule struct {
 	TOS         string
 	Options     [][]string // the other words with their values
 	NoTrack     bool
+	TrackGroup  string // as for a VirtualAddress
 }
 
 // String names the rule for logs.

@@ -89,13 +89,17 @@ func (o *AddressOwner) addRouting(ctx context.Context, g Routing) error {
 			err = o.nl.h.RouteAdd(r)
 		}
 		if err != nil && !errors.Is(err, unix.EEXIST) {
-			errs = append(errs, fmt.Errorf("add route %q: %w", c.source, err))
+			err = fmt.Errorf("add route %q: %w", c.source, err)
+			o.setBroken(c.source.TrackGroup, err)
+			errs = append(errs, err)
 		}
 	}
 	for _, c := range g.rules {
 		for _, r := range c.rules {
 			if err := o.addRule(c, r); err != nil {
-				errs = append(errs, fmt.Errorf("add rule %q: %w", c.source, err))
+				err = fmt.Errorf("add rule %q: %w", c.source, err)
+				o.setBroken(c.source.TrackGroup, err)
+				errs = append(errs, err)
 			}
 		}
 	}

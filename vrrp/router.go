@@ -2,6 +2,7 @@ package vrrp
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -200,6 +201,11 @@ func (r *router) conditions(own LinkState) (c Conditions, ready bool) {
 	spec, group := r.spec, r.group
 	r.mu.Unlock()
 	c, ready = judge(&spec, own, r.set.links.Get, r.set.links.HasIP, r.set.trackers.Effect)
+	for _, g := range spec.TrackGroups {
+		if missing := r.set.around.fault(g); missing != "" && c.Fault == "" {
+			c.Fault = fmt.Sprintf("track_group %s: %s", g, missing)
+		}
+	}
 	if group != nil && ready {
 		if group.setFault(spec.Config.Name, c.Fault) {
 			go r.set.wakeMembers(group)

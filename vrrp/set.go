@@ -31,7 +31,8 @@ type RouterSpec struct {
 	TrackScripts    []TrackRef
 	TrackFiles      []TrackRef
 	TrackProcesses  []TrackRef
-	Routing         Routing // while Master
+	TrackGroups     []string // of static addresses, routes and rules
+	Routing         Routing  // while Master
 	// NoAccept drops packets to the addresses; an owner, with priority 255,
 	// accepts them all the same.
 	NoAccept bool
@@ -134,6 +135,7 @@ type Set struct {
 	hubs     *hubs
 	trackers *Trackers
 	around   *surroundings
+	routes   *routeMonitor
 
 	mu           sync.Mutex
 	ctx          context.Context // nil before Run
@@ -167,9 +169,12 @@ func NewSet(log *slog.Logger, onRole func(name string, role Role), onOwned func(
 		return nil, errors.Join(err, nl.Close())
 	}
 	unknown := &strangers{log: log}
-	return &Set{log: log, nl: nl, unknown: unknown, links: links, around: newSurroundings(nl, log), sockets: NewAnnounceSockets(nl, links),
+	s := &Set{log: log, nl: nl, unknown: unknown, links: links, sockets: NewAnnounceSockets(nl, links),
 		virtual: NewVirtualLinks(nl, log), onRole: onRole, onOwned: onOwned,
-		hubs: newHubs(unknown), trackers: NewTrackers(script.Run, log), routers: map[identity]*router{}, stopTrackers: func() {}}, nil
+		hubs: newHubs(unknown), trackers: NewTrackers(script.Run, log), routers: map[identity]*router{}, stopTrackers: func() {}}
+	s.around = newSurroundings(nl, log, s.wakeAll)
+	s.routes = newRouteMonitor(nl, log, links.LookAgain)
+	return s, nil
 }
 
 // Run runs the routers until Stop and ctx end.
@@ -179,6 +184,7 @@ func (s *Set) Run(ctx context.Context) error {
 	s.trackCtx, s.stopTrackers = context.WithCancel(ctx)
 	s.reconcile()
 	s.tasks.Go(func() { s.around.guard(ctx, s.links) })
+	s.tasks.Go(func() { s.routes.run(ctx) })
 	s.mu.Unlock()
 	err := s.links.Run(ctx)
 	s.finishNotices()
@@ -239,6 +245,7 @@ func (s *Set) reconcile() {
 		}
 	}
 	s.around.update(s.ctx, &s.wanted)
+	s.routes.set(s.wanted.routing())
 	if err := s.trackers.Update(s.trackCtx, TrackWanted{s.wanted.Scripts, s.wanted.Files, s.wanted.Processes}); err != nil {
 		s.log.Error("some trackers do not run and change nothing", "err", err)
 	}
@@ -286,6 +293,24 @@ func (s *Set) join(names []string, to Join) {
 			r.follow(to)
 		}
 	}
+}
+
+// wakeAll has all routers look at what they track.
+func (s *Set) wakeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.routers {
+		r.poke()
+	}
+}
+
+// routing is all routes and rules.
+func (w *Wanted) routing() []Routing {
+	all := []Routing{w.StaticRouting}
+	for i := range w.Routers {
+		all = append(all, w.Routers[i].Routing)
+	}
+	return all
 }
 
 // wakeMembers has the members of a group look at its faults again.

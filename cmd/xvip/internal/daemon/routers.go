@@ -100,6 +100,13 @@ func wantedRouters(cfg *config.Config) (vrrp.Wanted, error) {
 		spec.Config.HMAC, spec.Config.Buffer = hmac, bufferOf(in, &cfg.Global)
 		w.Routers = append(w.Routers, spec)
 	}
+	for _, g := range cfg.TrackGroups {
+		for i := range w.Routers {
+			if slices.Contains(g.Group, w.Routers[i].Config.Name) {
+				w.Routers[i].TrackGroups = append(w.Routers[i].TrackGroups, g.Name)
+			}
+		}
+	}
 	wantedLinks(cfg, &w)
 	wantedAround(cfg, &w)
 	for _, g := range cfg.VRRPSyncGroups {

@@ -70,7 +70,7 @@ func routesOf(list []config.VirtualRoute) []vrrp.VirtualRoute {
 	var out []vrrp.VirtualRoute
 	for _, r := range list {
 		v := vrrp.VirtualRoute{Type: r.Type, Dst: r.Dst, Src: r.Src, Via: r.Via, Or: r.Or, Dev: r.Dev, Table: r.Table, Scope: r.Scope,
-			Protocol: r.Protocol, Metric: r.Metric, TOS: r.TOS, Options: r.Options, NextHops: r.NextHops, NoTrack: r.NoTrack}
+			Protocol: r.Protocol, Metric: r.Metric, TOS: r.TOS, Options: r.Options, NextHops: r.NextHops, NoTrack: r.NoTrack, TrackGroup: r.TrackGroup}
 		if r.From.IsValid() {
 			// The kernel room of routes knows no source prefix: it refuses the word.
 			v.Options = append([][]string{{"from", r.From.String()}}, v.Options...)
@@ -86,7 +86,7 @@ func rulesOf(list []config.VirtualRule) []vrrp.VirtualRule {
 	for _, r := range list {
 		out = append(out, vrrp.VirtualRule{Family: r.Family, From: r.From, To: r.To, Priority: r.Priority, HasPriority: r.HasPriority,
 			Table: r.Table, Action: r.Action, Not: r.Not, FWMark: r.FWMark, IIF: r.IIF, OIF: r.OIF, TOS: r.TOS, Options: r.Options,
-			NoTrack: r.NoTrack})
+			NoTrack: r.NoTrack, TrackGroup: r.TrackGroup})
 	}
 	return out
 }

@@ -19,7 +19,7 @@ func addresses(list []config.VirtualIPAddress) []vrrp.VirtualAddress {
 		out = append(out, vrrp.VirtualAddress{
 			Prefix: a.Prefix, Device: a.Dev, Label: a.Label, Scope: a.Scope, Broadcast: broadcast(a), Peer: a.Peer,
 			NoDAD: a.NoDAD, HomeAddress: a.Home, ManageTempAddr: a.MngTmpAddr, NoPrefixRoute: a.NoPrefixRoute, AutoJoin: a.AutoJoin,
-			PreferredLifetime: a.PreferredLft, HasLifetime: a.PreferredLft != config.Forever, NoTrack: a.NoTrack,
+			PreferredLifetime: a.PreferredLft, HasLifetime: a.PreferredLft != config.Forever, NoTrack: a.NoTrack, TrackGroup: a.TrackGroup,
 		})
 	}
 	return out

@@ -60,6 +60,14 @@ func TestRoutersReadTheirKeywords(t *testing.T) {
 	if reflect.DeepEqual(wantedOf(t, "rx", fmt.Sprintf(rx, "MTU")+instanceOf("")), wantedOf(t, "rx", fmt.Sprintf(rx, "MTU\nvrrp_rx_bufs_multiplier 9")+instanceOf(""))) {
 		t.Error("vrrp_rx_bufs_multiplier does not reach the virtual routers")
 	}
+	const static = "static_ipaddress {\n10.0.7.1 dev eth1 %s\n}\nstatic_routes {\n10.0.8.0/24 dev eth1 %s\n}\nstatic_rules {\nfrom 10.0.9.1 table 7 %s\n}\n" +
+		"track_group G {\ngroup {\nV\n}\n}\n"
+	differs(t, "track_group", "", "", "", "", "track_group G {\ngroup {\nV\n}\n}\n")
+	for i := range 3 {
+		words := []any{"", "", ""}
+		words[i] = "track_group G"
+		differs(t, "track_group of something static", "", "", "", fmt.Sprintf(static, "", "", ""), fmt.Sprintf(static, words...))
+	}
 	trackersReach(t)
 	virtualMACReaches(t)
 	const group = "vrrp_sync_group G {\ngroup {\nV\n}\n"
