@@ -124,12 +124,18 @@ func (b *binder) resolveVRRPScripts() {
 		if !b.had(d, "bfd_instance", "vrrp") && !b.had(d, "bfd_instance", "checker") {
 			d.VRRP, d.Checker = true, true
 		}
-		if d.TTL == 0 {
-			if d.TTL = 255; d.NeighborIP.Is6() {
-				d.TTL = 64
-			}
-		}
 	}
+	b.cfg.BFDInstances = slices.DeleteFunc(b.cfg.BFDInstances, func(d *BFDInstance) bool {
+		if !d.NeighborIP.IsValid() {
+			b.add(d.Pos, nil, Warning, "bfd_instance", "%q has no neighbor_ip; it is removed", printable(d.Name))
+			return true
+		}
+		if d.SourceIP.IsValid() && familyOf(d.SourceIP) != familyOf(d.NeighborIP) {
+			b.add(d.Pos, nil, Warning, "bfd_instance", "%q has a source_ip of another family than its neighbor_ip; it is removed", printable(d.Name))
+			return true
+		}
+		return false
+	})
 }
 
 // resolveInstance fills in the family, the version and what comes from

@@ -339,8 +339,11 @@ func (b *binder) completeChecker(k *Checker) bool {
 			why = "there is no track_file called \"" + printable(k.File.Name) + "\""
 		}
 	case BFDCheck:
-		if b.live[trackKey{"bfd", k.BFD}] == nil {
+		d, ok := b.live[trackKey{"bfd", k.BFD}].(*BFDInstance)
+		if !ok {
 			why = "there is no bfd_instance called \"" + printable(k.BFD) + "\""
+		} else if !d.Checker {
+			why = "bfd_instance \"" + printable(k.BFD) + "\" is for vrrp only"
 		}
 	}
 	if why != "" {

@@ -37,6 +37,10 @@ func (b *binder) resolveTracks() {
 		case t.forward:
 			b.add(t.track.Pos, t.from, Warning, t.word, "%q is defined below its use; keepalived would not track it, here it is tracked", printable(t.track.Name))
 		}
+		if d, ok := target.(*BFDInstance); ok && !d.VRRP {
+			b.add(t.track.Pos, t.from, Warning, t.word, "bfd_instance %q is for checkers only; it is not tracked", printable(d.Name))
+			continue
+		}
 		if !t.weight {
 			t.track.Weight, t.track.Reverse = weightOf(target)
 		}

@@ -1,9 +1,9 @@
 package config
 
 var tableCheckers = []row{
-	{in: "virtual_server.real_server.BFD_CHECK", word: "alpha", args: optBool, to: "Alpha", def: "RS", status: planned,
+	{in: "virtual_server.real_server.BFD_CHECK", word: "alpha", args: optBool, to: "Alpha", def: "RS", status: works,
 		doc: "Start down"},
-	{in: "virtual_server.real_server.BFD_CHECK", word: "name", lax: true, args: str("BFD_INSTANCE"), to: "BFD", def: "required", status: planned,
+	{in: "virtual_server.real_server.BFD_CHECK", word: "name", lax: true, args: str("BFD_INSTANCE"), to: "BFD", def: "required", status: works,
 		doc: "Session"},
 	{in: "virtual_server.real_server.DNS_CHECK", word: "alpha", args: optBool, to: "Alpha", def: "RS", status: works,
 		doc: "Start down"},

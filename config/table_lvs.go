@@ -65,7 +65,7 @@ var tableLvs = []row{
 		doc: "Quorum gained"},
 	{in: "virtual_server", word: "real_server", args: block("IP [PORT]", (*binder).openRealServer), to: "RealServers", def: "port of VS", status: works,
 		doc: "Backend"},
-	{in: "virtual_server.real_server", word: "BFD_CHECK", args: block("", (*binder).openChecker), to: "Checkers", def: "", status: planned,
+	{in: "virtual_server.real_server", word: "BFD_CHECK", args: block("", (*binder).openChecker), to: "Checkers", def: "", status: works,
 		doc: "Follow a bfd_instance"},
 	{in: "virtual_server.real_server", word: "DNS_CHECK", args: block("", (*binder).openChecker), to: "Checkers", def: "", status: works,
 		doc: "DNS query checker"},

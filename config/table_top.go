@@ -3,7 +3,7 @@ package config
 var tableTop = []row{
 	{in: "", word: "SSL", args: block("", (*binder).openSSL), to: "SSL", def: "auto context", status: planned,
 		doc: "Client certificate settings for SSL_GET"},
-	{in: "", word: "bfd_instance", args: block("NAME", (*binder).openBFD), to: "BFDInstances", def: "", status: planned,
+	{in: "", word: "bfd_instance", args: block("NAME", (*binder).openBFD), to: "BFDInstances", def: "", status: works,
 		doc: "One BFD session"},
 	{in: "", word: "child_wait_time", args: secs(0, 4294), to: "Global.ChildWaitTime", def: "5", status: noeffect, reason: oneProcess,
 		doc: "How long the parent waits for children at shutdown before SIGKILL"},

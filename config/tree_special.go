@@ -172,11 +172,11 @@ var special = map[string]printer{
 	},
 	"bfd_instance.ttl": func(r *row, o any) []node {
 		d := o.(*BFDInstance)
-		return when(!d.NeighborIP.Is6(), r, strconv.Itoa(int(d.TTL)))
+		return when(d.TTL != 0 && !d.NeighborIP.Is6(), r, strconv.Itoa(int(d.TTL)))
 	},
 	"bfd_instance.hoplimit": func(r *row, o any) []node {
 		d := o.(*BFDInstance)
-		return when(d.NeighborIP.Is6(), r, strconv.Itoa(int(d.TTL)))
+		return when(d.TTL != 0 && d.NeighborIP.Is6(), r, strconv.Itoa(int(d.TTL)))
 	},
 }
 

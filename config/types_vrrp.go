@@ -217,7 +217,7 @@ type BFDInstance struct {
 	IdleTX     time.Duration
 	Multiplier uint8
 	Passive    bool
-	TTL        uint8 // of sent packets: ttl for IPv4, hoplimit for IPv6
+	TTL        uint8 // of sent packets: ttl for IPv4, hoplimit for IPv6; 0: not given
 	MaxHops    int   // how far the TTL may have fallen; -1: not checked
 	Multihop   bool
 	Weight     int

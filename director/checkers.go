@@ -17,6 +17,7 @@ type block struct {
 	cfg *config.Config
 	rs  *config.RealServer
 	c   *config.Checker
+	bfd health.Sessions
 }
 
 // makers turn a block into a probe, by keyword.
@@ -30,6 +31,7 @@ var makers = map[string]func(block) (health.Checker, error){
 	config.UDPCheck:  block.udp,
 	config.MiscCheck: block.misc,
 	config.FileCheck: block.file,
+	config.BFDCheck:  func(b block) (health.Checker, error) { return health.NewBFD(b.c.BFD, b.bfd), nil },
 }
 
 func (b block) checker() (health.Checker, error) {
@@ -137,8 +139,11 @@ func (b block) timing() health.Timing {
 		DelayLoop: c.DelayLoop, Retry: c.Retry, DelayBeforeRetry: c.DelayBeforeRetry, Warmup: c.Warmup, Alpha: c.Alpha,
 		FastRecovery: c.HTTP != nil && c.HTTP.FastRecovery, FromStart: c.Type == config.MiscCheck,
 	}
-	if c.Type == config.FileCheck {
+	switch c.Type {
+	case config.FileCheck:
 		t.DelayLoop, t.Retry, t.Warmup = health.FilePoll, 0, 0
+	case config.BFDCheck:
+		t.DelayLoop, t.Retry, t.Warmup = health.BFDPoll, 0, 0
 	}
 	return t
 }

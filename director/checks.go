@@ -12,14 +12,15 @@ import (
 // Checks gives the checkers that the configuration wants, each with a
 // fingerprint by which a reload knows an unchanged one. A checker that cannot
 // be made is in the errors, and its server counts as down with that reason.
-func Checks(cfg *config.Config) ([]health.Spec, []error) {
+// sessions are for BFD_CHECK.
+func Checks(cfg *config.Config, sessions health.Sessions) ([]health.Spec, []error) {
 	var specs []health.Spec
 	var errs []error
 	for _, vs := range cfg.VirtualServers {
 		for _, rs := range vs.RealServers {
 			server := health.ServerID{Service: Name(vs), Server: serverName(rs)}
 			for i, c := range rs.Checkers {
-				b := block{cfg, rs, c}
+				b := block{cfg, rs, c, sessions}
 				checker, err := b.checker()
 				if err != nil {
 					err = fmt.Errorf("%s: make %s of real server %s: %w", c.Pos, c.Type, server.Server, err)

@@ -16,7 +16,7 @@ func httpCheck() *config.Checker {
 }
 
 func fingerprintOf(c *config.Checker) string {
-	return block{&config.Config{}, &config.RealServer{}, c}.fingerprint()
+	return block{&config.Config{}, &config.RealServer{}, c, nil}.fingerprint()
 }
 
 func TestACheckerThatOnlyMovedInItsFileIsUnchanged(t *testing.T) {
@@ -45,7 +45,7 @@ func TestACheckerThatCannotBeMadeTakesItsServerDownWithTheReason(t *testing.T) {
 	bad := httpCheck()
 	bad.Type = "NO_SUCH_CHECK"
 	vs.RealServers[0].Checkers = []*config.Checker{httpCheck(), bad}
-	specs, errs := Checks(&config.Config{VirtualServers: []*config.VirtualServer{vs}})
+	specs, errs := Checks(&config.Config{VirtualServers: []*config.VirtualServer{vs}}, nil)
 	if len(specs) != 2 || len(errs) != 1 || !strings.Contains(errs[0].Error(), "a.conf:3:5: make NO_SUCH_CHECK of real server 10.0.0.1:80") {
 		t.Fatalf("got %d specs, errors %v", len(specs), errs)
 	}
@@ -74,7 +74,7 @@ func TestEveryCheckerTypeIsMade(t *testing.T) {
 		c.Type = kind
 		change(c)
 		vs.RealServers[0].Checkers = []*config.Checker{c}
-		specs, errs := Checks(cfg)
+		specs, errs := Checks(cfg, nil)
 		if len(errs) > 0 || !strings.HasPrefix(specs[0].Checker.String(), kind) {
 			t.Errorf("%s: %v, %v", kind, specs[0].Checker, errs)
 		}
@@ -82,7 +82,7 @@ func TestEveryCheckerTypeIsMade(t *testing.T) {
 	c := httpCheck()
 	c.Type, c.File = config.FileCheck, &config.Track{Name: "none"}
 	vs.RealServers[0].Checkers = []*config.Checker{c}
-	if _, errs := Checks(cfg); len(errs) != 1 || !strings.Contains(errs[0].Error(), `track_file "none"`) {
+	if _, errs := Checks(cfg, nil); len(errs) != 1 || !strings.Contains(errs[0].Error(), `track_file "none"`) {
 		t.Errorf("a track_file that does not exist: %v", errs)
 	}
 }

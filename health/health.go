@@ -42,6 +42,16 @@ type Limiter interface {
 	Limit() time.Duration
 }
 
+// Notifier is a Checker that knows when there is something new to see: the
+// monitor then probes at once, between its regular probes.
+type Notifier interface {
+	// Notify calls fn after each change until stop is called. fn never waits.
+	Notify(fn func()) (stop func())
+}
+
+// BFDPoll is the DelayLoop to give a BFD_CHECK, which hears of changes at once.
+const BFDPoll = time.Second
+
 // Timing is when a checker probes and how many failures it forgives. How long
 // a probe may take is told to the constructor of its checker.
 type Timing struct {

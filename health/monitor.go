@@ -43,11 +43,14 @@ func (m *monitor) suspend(on bool) {
 func (m *monitor) run(ctx context.Context) {
 	timer := time.NewTimer(m.state.first(m.rand()))
 	defer timer.Stop()
+	news, stop := m.news()
+	defer stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
+		case <-news:
 		}
 		if m.suspended.Load() {
 			if !m.waitResumed(ctx) {
@@ -69,6 +72,22 @@ func (m *monitor) run(ctx context.Context) {
 		timer.Reset(delay)
 		m.report(report{result: result, at: end, duration: end.Sub(start), up: m.state.up, changed: changed})
 	}
+}
+
+// news gives a channel that receives when the checker has something new; nil
+// for one that never tells.
+func (m *monitor) news() (news <-chan struct{}, stop func()) {
+	n, ok := m.checker.(Notifier)
+	if !ok {
+		return nil, func() {}
+	}
+	c := make(chan struct{}, 1)
+	return c, n.Notify(func() {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	})
 }
 
 // probe runs one check under its limit.

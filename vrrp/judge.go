@@ -13,7 +13,8 @@ type trackedList struct {
 
 // tracked gives what the trackers of the set look at, in the order of judgment.
 func (s *RouterSpec) tracked() []trackedList {
-	return []trackedList{{TrackKindScript, s.TrackScripts}, {TrackKindFile, s.TrackFiles}, {TrackKindProcess, s.TrackProcesses}}
+	return []trackedList{{TrackKindScript, s.TrackScripts}, {TrackKindFile, s.TrackFiles}, {TrackKindProcess, s.TrackProcesses},
+		{TrackKindBFD, s.TrackBFDs}}
 }
 
 // tracksSource tells whether a configured source has to be on the interface.

@@ -31,6 +31,7 @@ type RouterSpec struct {
 	TrackScripts    []TrackRef
 	TrackFiles      []TrackRef
 	TrackProcesses  []TrackRef
+	TrackBFDs       []TrackRef
 	TrackGroups     []string // of static addresses, routes and rules
 	Routing         Routing  // while Master
 	// NoAccept drops packets to the addresses; an owner, with priority 255,
@@ -78,6 +79,8 @@ type Wanted struct {
 	Scripts   []TrackScript
 	Files     []TrackFile
 	Processes []TrackProcess
+	BFDs      []string // sessions that routers track
+	BFD       Sessions // that runs them
 	Groups    []GroupSpec
 	FIFOs     []LineWriter // that hear of every change
 	// Announcements are at least so far apart on one interface; Paces are those
@@ -246,7 +249,7 @@ func (s *Set) reconcile() {
 	}
 	s.around.update(s.ctx, &s.wanted)
 	s.routes.set(s.wanted.routing())
-	if err := s.trackers.Update(s.trackCtx, TrackWanted{s.wanted.Scripts, s.wanted.Files, s.wanted.Processes}); err != nil {
+	if err := s.trackers.Update(s.trackCtx, TrackWanted{s.wanted.Scripts, s.wanted.Files, s.wanted.Processes, s.wanted.BFDs, s.wanted.BFD, len(s.resumes) > 0}); err != nil {
 		s.log.Error("some trackers do not run and change nothing", "err", err)
 	}
 	s.updateGroups()

@@ -29,6 +29,20 @@ func (c *cell[T]) get() T {
 func (c *cell[T]) set(value T) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.assign(value)
+}
+
+// settle is set for a value that is still from.
+func (c *cell[T]) settle(from, to T) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.value == from {
+		c.assign(to)
+	}
+}
+
+// assign is called with the lock held.
+func (c *cell[T]) assign(value T) {
 	if c.value == value {
 		return
 	}

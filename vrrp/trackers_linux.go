@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // TrackKind says what a tracker looks at.
@@ -19,6 +20,7 @@ const (
 	TrackKindScript  TrackKind = "script"
 	TrackKindFile    TrackKind = "file"
 	TrackKindProcess TrackKind = "process"
+	TrackKindBFD     TrackKind = "bfd"
 )
 
 // TrackWanted is all trackers of a configuration.
@@ -26,6 +28,21 @@ type TrackWanted struct {
 	Scripts   []TrackScript
 	Files     []TrackFile
 	Processes []TrackProcess
+	BFDs      []string // sessions of BFD
+	BFD       Sessions // nil: there are none
+	// Patient holds sessions that have not been Up for unknown, for
+	// sessionPatience: a Master that resumes is not to fall over one that has
+	// just begun.
+	Patient bool
+}
+
+const sessionPatience = 5 * time.Second
+
+// Sessions tells of BFD sessions: a bfd.Set.
+type Sessions interface {
+	// Watch calls fn with whether a session is Up, now and after each change,
+	// until stop is called.
+	Watch(name string, fn func(up bool)) (stop func())
 }
 
 // TrackResult is what a tracker does to one virtual router.
@@ -68,6 +85,7 @@ type runningTracker struct {
 	script  *ScriptTracker
 	file    *FileTracker
 	process *ProcessTracker
+	session *trackCell
 	stop    func() // ends the watch of it, and its task
 }
 
@@ -99,6 +117,12 @@ func (t *Trackers) Update(ctx context.Context, w TrackWanted) error {
 		key := trackKey{TrackKindFile, c.Name}
 		if next[key] = keep(old, key, c); next[key] == nil {
 			next[key] = t.startFile(ctx, key, c)
+		}
+	}
+	for _, name := range w.BFDs {
+		key := trackKey{TrackKindBFD, name}
+		if next[key] = keep(old, key, name); next[key] == nil && w.BFD != nil {
+			next[key] = t.startBFD(key, w.BFD, w.Patient)
 		}
 	}
 	err := t.startProcesses(ctx, w.Processes, old, next)
@@ -153,6 +177,25 @@ func (t *Trackers) startFile(ctx context.Context, key trackKey, c TrackFile) *ru
 	unwatch := f.Watch(func(int) { t.changed(key) })
 	end := t.task(ctx, key, f.Run)
 	return &runningTracker{cfg: c, file: f, stop: func() { unwatch(); end() }}
+}
+
+// startBFD follows a session, which is down until it is up.
+func (t *Trackers) startBFD(key trackKey, sessions Sessions, patient bool) *runningTracker {
+	start := TrackDown
+	if patient {
+		start = TrackUnknown
+	}
+	state := newTrackCell(start)
+	unwatch := state.watch(func(TrackState) { t.changed(key) })
+	begun := false
+	end := sessions.Watch(key.name, func(up bool) {
+		if begun || up {
+			state.set(trackStateOf(up))
+		}
+		begun = true
+	})
+	late := time.AfterFunc(sessionPatience, func() { state.settle(TrackUnknown, TrackDown) })
+	return &runningTracker{cfg: key.name, session: state, stop: func() { late.Stop(); end(); unwatch() }}
 }
 
 // startProcesses keeps the monitor of all processes when none has changed, and
@@ -257,6 +300,8 @@ func (r *runningTracker) state() TrackState {
 		return r.script.State()
 	case r.process != nil:
 		return r.process.State()
+	case r.session != nil:
+		return r.session.get()
 	}
 	return trackStateOf(r.file.Value() == 0)
 }

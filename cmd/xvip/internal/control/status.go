@@ -16,6 +16,7 @@ type Status struct {
 	Reload         Reload          `json:"reload"`
 	Engine         Engines         `json:"engine"`
 	VirtualRouters []VirtualRouter `json:"virtual_routers"`
+	BFDSessions    []BFDSession    `json:"bfd_sessions"`
 	VirtualServers []VirtualServer `json:"virtual_servers"`
 }
 
@@ -62,6 +63,18 @@ type VirtualRouter struct {
 	MasterAddress     string   `json:"master_address"`
 	Addresses         []string `json:"addresses"`
 	Transitions       uint64   `json:"transitions"`
+}
+
+// BFDSession is the state of one BFD session.
+type BFDSession struct {
+	Name        string  `json:"name"`
+	Neighbor    string  `json:"neighbor"`
+	State       string  `json:"state"` // AdminDown, Down, Init, Up
+	RemoteState string  `json:"remote_state"`
+	Diagnostic  string  `json:"diagnostic"`
+	Interval    float64 `json:"interval_seconds"`  // of our packets
+	Detection   float64 `json:"detection_seconds"` // of silence, until it is Down
+	Transitions uint64  `json:"transitions"`
 }
 
 // VirtualServer is the state of one virtual service.

@@ -24,6 +24,13 @@ func (s *Status) WriteText(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%d\n", r.Name, r.Interface, r.VRID, withReason(r.State, r.Reason),
 			priority(r), dash(r.MasterAddress), strings.Join(r.Addresses, ","), r.Transitions)
 	}
+	if len(s.BFDSessions) > 0 {
+		fmt.Fprintf(t, "\nBFD SESSION\tNEIGHBOR\tSTATE\tNEIGHBOR'S STATE\tINTERVAL\tDETECTION\tCHANGES\n")
+	}
+	for _, b := range s.BFDSessions {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%g ms\t%g ms\t%d\n", b.Name, b.Neighbor, withReason(b.State, b.Diagnostic), b.RemoteState,
+			b.Interval*1000, b.Detection*1000, b.Transitions)
+	}
 	if len(s.VirtualServers) > 0 {
 		fmt.Fprintf(t, "\nSERVICE\tSCHEDULER\tENGINE\tMETHOD\tWEIGHT\tSTATE\tACTIVE\tINACTIVE\tCONNS\tPACKETS\tBYTES\n")
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/xvip-lb/xvip/dataplane"
 	"github.com/xvip-lb/xvip/director"
 	"github.com/xvip-lb/xvip/health"
+	"github.com/xvip-lb/xvip/vrrp/bfd"
 )
 
 // firstApply bounds how long the election waits for the forwarder at the
@@ -46,6 +47,7 @@ type Daemon struct {
 	notices  *notices
 	director *director.Director
 	routers  *routers
+	sessions *bfd.Set
 	keeper   *guardian.Keeper
 	threads  *scheduling
 	suspends *suspender
@@ -82,7 +84,8 @@ func Run(ctx context.Context, opt *options.Options, version string, cfg *config.
 		Health: func() director.Health { return d.checks.Servers() },
 	})
 	d.checks.OnTransition(func(health.Transition) { d.director.Wake() })
-	if d.routers, err = newRouters(cfg, log, d.setMaster, d.setOwned); err != nil {
+	d.sessions = bfd.NewSet(log, nil)
+	if d.routers, err = newRouters(cfg, log, d.sessions, d.setMaster, d.setOwned); err != nil {
 		return err
 	}
 	d.keeper = guardian.NewKeeper(log, append(slices.Clone(os.Args[1:]), "--state-dir", cfg.XVIP.StateDir, "--log-level", cfg.XVIP.LogLevel), d.routers.masters)
@@ -113,6 +116,7 @@ func (d *Daemon) run(ctx context.Context, cfg *config.Config, onReady func()) er
 	tasks.Go(func() error { return d.engines.run(tasksCtx) })
 	d.take(cfg)
 	d.inherit() // before the first Apply
+	tasks.Go(func() error { return d.sessions.Run(tasksCtx) })
 	tasks.Go(func() error { return d.checks.Run(tasksCtx) })
 	tasks.Go(func() error { return d.director.Run(tasksCtx) })
 	tasks.Go(func() error { return d.suspends.run(tasksCtx) })
@@ -233,7 +237,8 @@ func (d *Daemon) take(cfg *config.Config) {
 	d.mu.Lock()
 	d.cfg = cfg
 	d.mu.Unlock()
-	specs, errs := director.Checks(cfg)
+	d.sessions.Update(wantedSessions(cfg))
+	specs, errs := director.Checks(cfg, d.sessions)
 	for _, err := range errs {
 		d.log.Error("a checker cannot run; its real server counts as down", "err", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/xvip-lb/xvip/cmd/xvip/internal/options"
 	"github.com/xvip-lb/xvip/config"
 	"github.com/xvip-lb/xvip/dataplane"
+	"github.com/xvip-lb/xvip/vrrp/bfd"
 )
 
 // dump writes what a signal asks for: the status as text for DATA and STATS,
@@ -73,7 +74,8 @@ func replaceFile(path string, b []byte) error {
 }
 
 func (d *Daemon) registry() (*prometheus.Registry, error) {
-	return registry(d.metrics, d.checks.Collector(), d.routers.collector(), dataplane.NewCollector(d.engines.chooser))
+	return registry(d.metrics, d.checks.Collector(), d.routers.collector(), bfd.NewCollector(d.sessions.Status, d.sessions.Refused),
+		dataplane.NewCollector(d.engines.chooser))
 }
 
 // pidFiles are the pid files to write: ours, and those asked for by the flags

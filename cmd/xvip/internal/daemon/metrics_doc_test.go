@@ -30,7 +30,7 @@ var descPattern = regexp.MustCompile(`^Desc\{fqName: "([^"]+)", help: "((?:[^"\\
 func TestMetricsDocumentIsTheRegistry(t *testing.T) {
 	collectors := []prometheus.Collector{
 		newSelfMetrics("test"), health.NewSet(health.WithLogger(slog.New(slog.DiscardHandler))).Collector(),
-		routersCollector(), dataplane.NewCollector(dataplane.NewChooser(nil, nil)),
+		routersCollector(), sessionsCollector(), dataplane.NewCollector(dataplane.NewChooser(nil, nil)),
 	}
 	rows := map[string]string{}
 	for _, c := range collectors {

@@ -17,16 +17,17 @@ import (
 // routers runs the virtual routers of the configuration.
 type routers struct {
 	set   *vrrp.Set
+	bfd   vrrp.Sessions
 	fifos *fifos
 	log   *slog.Logger
 }
 
-func newRouters(cfg *config.Config, log *slog.Logger, setMaster func(router string, master bool), setOwned func(ctx context.Context, router string, owned bool)) (*routers, error) {
+func newRouters(cfg *config.Config, log *slog.Logger, sessions vrrp.Sessions, setMaster func(router string, master bool), setOwned func(ctx context.Context, router string, owned bool)) (*routers, error) {
 	set, err := vrrp.NewSet(log, func(name string, role vrrp.Role) { setMaster(name, role == vrrp.Master) }, setOwned)
 	if err != nil {
 		return nil, err
 	}
-	r := &routers{set: set, fifos: newFIFOs(log), log: log}
+	r := &routers{set: set, bfd: sessions, fifos: newFIFOs(log), log: log}
 	return r, r.update(cfg)
 }
 
@@ -45,6 +46,7 @@ func (r *routers) update(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	w.BFD = r.bfd
 	w.FIFOs = r.fifos.update(&cfg.Global)
 	w.TellStates = cfg.Global.FIFOWriteVRRPStatesOnReload
 	r.set.Update(w)
@@ -141,7 +143,7 @@ func wantedRouter(in *config.VRRPInstance) vrrp.RouterSpec {
 		TrackPrimary: !in.DontTrackPrimary,
 		TrackSource:  in.TrackSrcIP, NoPeer: in.UnicastFaultNoPeer && len(in.UnicastPeer) == 0,
 		TrackInterfaces: tracks(in.TrackInterface), TrackScripts: tracks(in.TrackScript),
-		TrackFiles: tracks(in.TrackFile), TrackProcesses: tracks(in.TrackProcess),
+		TrackFiles: tracks(in.TrackFile), TrackProcesses: tracks(in.TrackProcess), TrackBFDs: tracks(in.TrackBFD),
 		NotifyPriority:    in.NotifyPriorityChanges,
 		AnnounceElsewhere: vrrp.AnnounceElsewhere{Every: in.GARPExtraIf, All: in.GARPExtraIfAll},
 		NoAccept:          !in.Accept, PromoteSecondaries: in.PromoteSecondaries,

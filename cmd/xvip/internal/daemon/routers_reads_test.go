@@ -115,6 +115,18 @@ func trackersReach(t *testing.T) {
 			t.Errorf("vrrp_track_process: %s does not reach the virtual routers", line)
 		}
 	}
+	const session = "bfd_instance B {\nneighbor_ip 10.0.0.9\n%s}\n"
+	bfdOf := func(lines, uses string) any {
+		return wantedOf(t, "track_bfd", fmt.Sprintf(session, lines)+instanceOf("track_bfd {\nB\n}\n"+uses))
+	}
+	for _, line := range []string{"weight 5\n", "checker\n"} {
+		if reflect.DeepEqual(bfdOf("", ""), bfdOf(line, "")) {
+			t.Errorf("bfd_instance: %s does not reach the virtual routers", line)
+		}
+	}
+	differs(t, "track_bfd", "", "track_bfd {\nB\n}\n", "", fmt.Sprintf(session, ""), fmt.Sprintf(session, ""))
+	differs(t, "vrrp_sync_group track_bfd", "", "", "", fmt.Sprintf(session, "")+"vrrp_sync_group G {\ngroup {\nV\n}\n}\n",
+		fmt.Sprintf(session, "")+"vrrp_sync_group G {\ngroup {\nV\n}\ntrack_bfd {\nB\n}\n}\n")
 	group := func(lines string) string {
 		return with("", "") + "vrrp_sync_group G {\ngroup {\nV\n}\n" + lines + "}\n"
 	}

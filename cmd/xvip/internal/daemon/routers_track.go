@@ -16,6 +16,11 @@ func wantedTrackers(cfg *config.Config, w *vrrp.Wanted) {
 	for _, f := range cfg.TrackFiles {
 		w.Files = append(w.Files, vrrp.TrackFile{Name: f.Name, Path: f.File, Init: f.InitFile, InitValue: f.InitValue, Overwrite: f.Overwrite})
 	}
+	for _, d := range cfg.BFDInstances {
+		if d.VRRP {
+			w.BFDs = append(w.BFDs, d.Name)
+		}
+	}
 	for _, p := range cfg.TrackProcesses {
 		w.Processes = append(w.Processes, vrrp.TrackProcess{Name: p.Name, Process: p.Process, Params: p.Params,
 			ParamMatch: vrrp.ParamMatch(p.ParamMatch), FullCommand: p.FullCommand, Quorum: p.Quorum, QuorumMax: p.QuorumMax,
@@ -42,6 +47,7 @@ func joinGroup(spec *vrrp.RouterSpec, g *config.VRRPSyncGroup) {
 	}{
 		{&spec.TrackInterfaces, g.TrackInterface}, {&spec.TrackScripts, g.TrackScript},
 		{&spec.TrackFiles, g.TrackFile}, {&spec.TrackProcesses, g.TrackProcess},
+		{&spec.TrackBFDs, g.TrackBFD},
 	} {
 		if !g.SyncGroupTrackingWeight {
 			*l.member = slices.DeleteFunc(*l.member, func(t vrrp.TrackRef) bool { return t.Weight != 0 })

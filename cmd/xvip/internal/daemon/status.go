@@ -54,7 +54,7 @@ func (d *Daemon) Status(ctx context.Context) *control.Status {
 	d.mu.Unlock()
 	st := &control.Status{
 		Version: d.version, UptimeSeconds: time.Since(d.started).Seconds(), ConfigFile: d.opt.File, Reload: reload,
-		VirtualRouters: d.routers.status(), VirtualServers: []control.VirtualServer{},
+		VirtualRouters: d.routers.status(), BFDSessions: sessionStatus(d.sessions), VirtualServers: []control.VirtualServer{},
 	}
 	stats, err := d.engines.chooser.Stats(ctx)
 	for _, info := range d.engines.chooser.Infos() {
