@@ -40,6 +40,7 @@ func (w *wire) Err() error { return nil }
 
 func (w *wire) Collect() {}
 
+func (w *wire) Glance(func(Packet) (taken bool)) {}
 func (w *wire) Pending() (p Packet, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -17,6 +17,9 @@ func (v *VirtualRouter) heard(now time.Time, e Received) []Action {
 	return nil
 }
 
+// quiet tells whether an advertisement has no actions: it moves timers at most.
+func (v *VirtualRouter) quiet() bool { return v.role == Backup && !v.inherits }
+
 // heardAsBackup is RFC 9568 section 6.4.2. A lower priority does not move the
 // timer: we take over when it ends.
 func (v *VirtualRouter) heardAsBackup(now time.Time, e Received) {

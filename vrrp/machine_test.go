@@ -2,6 +2,7 @@ package vrrp
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
@@ -320,5 +321,40 @@ func TestALateMasterThatMustNotPreemptYields(t *testing.T) {
 	got := b.hear(50, high) // has taken over meanwhile, and is left alone
 	if b.vr.Role() != Backup || b.vr.Master() != high {
 		t.Errorf("%s, master %s: %s", b.vr.Role(), b.vr.Master(), got)
+	}
+}
+
+// quiet is what lets an advertisement be taken by whoever reads it: nothing is
+// left to be done.
+func TestAQuietRouterHasNothingToDo(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	quiet := 0
+	for range 200 {
+		b := newBench(t, func(c *Config) {
+			c.Preempt, c.Priority, c.LatePriority = random.IntN(2) == 0, uint8(1+random.IntN(255)), uint8(random.IntN(255))
+			c.PreemptDelay = time.Duration(random.IntN(3)) * time.Second
+		})
+		if random.IntN(3) == 0 {
+			b.step(Inherit{})
+		}
+		b.step(Startup{})
+		for range 50 {
+			b.now = b.now.Add(time.Duration(random.IntN(4000)) * time.Millisecond)
+			if random.IntN(2) == 0 {
+				b.step(Tick{})
+				continue
+			}
+			was := b.vr.quiet()
+			did := b.hear(uint8(random.IntN(256)), []netip.Addr{low, high}[random.IntN(2)])
+			if was {
+				quiet++
+			}
+			if was && (did != "" || b.vr.Deadline().IsZero()) {
+				t.Fatalf("quiet, and yet: %s", did)
+			}
+		}
+	}
+	if quiet < 1000 {
+		t.Errorf("only %d times quiet", quiet)
 	}
 }

@@ -50,7 +50,7 @@ type runner struct {
 	stop   chan bool     // true: keep the addresses
 	done   chan struct{}
 
-	// Of the runner's goroutine.
+	// Of the runner's goroutine; what glance looks at changes under mu alone.
 	codec codec
 	conn  Conn // nil: none
 	work  *worker
@@ -62,6 +62,8 @@ type runner struct {
 	counts counters
 	since  time.Time // last change of role
 	reason string
+	timer  *time.Timer // nil: it does not run yet, or no more
+	drains bool        // what was Pending is being handled
 }
 
 // counters are what happened to one virtual router.
@@ -103,7 +105,8 @@ func (r *runner) run(ctx context.Context) {
 	defer r.work.finish(stopWithin)
 	defer r.closeConn()
 	timer := time.NewTimer(time.Hour)
-	defer timer.Stop()
+	r.arm(timer)
+	defer r.disarm()
 	redial := time.NewTimer(time.Hour)
 	defer redial.Stop()
 	if !r.dial() { // before the first event: an owner speaks at once
@@ -154,6 +157,27 @@ func (r *runner) dial() bool {
 		return false
 	}
 	r.conn = conn
+	conn.Glance(r.glance)
+	return true
+}
+
+// glance takes an advertisement that moves timers and no more, which in a Backup
+// is nearly every one. The goroutine that reads the socket calls it: to wake the
+// router's own for each packet costs several times as much as the packet.
+func (r *runner) glance(p Packet) (taken bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.timer == nil || r.drains || !r.vr.quiet() || r.codec.cfg.AuthType == AuthAH || r.codec.cfg.HMAC != nil { // these remember what they have opened
+		return false
+	}
+	now := time.Now()
+	a, why := r.codec.open(now, p, r.vr.cond.Source, r.vr.master)
+	if why != Accepted {
+		return false
+	}
+	r.counts.Received++
+	r.vr.Step(now, Received{From: p.From, Advert: a})
+	r.timer.Reset(r.vr.Deadline().Sub(now)) // a Backup has one
 	return true
 }
 
@@ -180,6 +204,8 @@ const drainMost = 256
 // drain handles what the socket holds. Of several advertisements in a row from
 // one router only the last counts: after a pause the older ones are history.
 func (r *runner) drain() {
+	r.setDrains(true)
+	defer r.setDrains(false)
 	var last *Received
 	for range drainMost {
 		if r.conn == nil {
@@ -203,14 +229,17 @@ func (r *runner) drain() {
 	}
 }
 
+func (r *runner) setDrains(yes bool) {
+	r.mu.Lock()
+	r.drains = yes
+	r.mu.Unlock()
+}
+
 // check refuses what must have no effect and counts the reason; what is left
 // is an event.
 func (r *runner) check(p Packet) (Received, bool) {
 	r.mu.Lock()
-	self, master := r.vr.cond.Source, r.vr.master
-	r.mu.Unlock()
-	a, why := r.codec.open(time.Now(), p, self, master)
-	r.mu.Lock()
+	a, why := r.codec.open(time.Now(), p, r.vr.cond.Source, r.vr.master)
 	if why == Accepted {
 		r.counts.Received++
 		r.mu.Unlock()
@@ -231,13 +260,22 @@ func (r *runner) logLimited(reason string, from netip.Addr, msg string, args ...
 
 func (r *runner) arm(t *time.Timer) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.timer = t
 	next := r.vr.Deadline()
-	r.mu.Unlock()
 	if next.IsZero() {
 		t.Stop()
 		return
 	}
 	t.Reset(time.Until(next))
+}
+
+// disarm is the end of the timer.
+func (r *runner) disarm() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.timer.Stop()
+	r.timer = nil
 }
 
 // handle gives one event to the machine and does what it asks for.
@@ -256,7 +294,9 @@ func (r *runner) handle(ev Event) {
 // configure changes the wire side; another way onto the link needs a new socket.
 func (r *runner) configure(cfg Config) {
 	old := r.codec.cfg
+	r.mu.Lock()
 	r.codec.cfg = &cfg
+	r.mu.Unlock()
 	if old.Version != cfg.Version || old.AuthType != cfg.AuthType || old.UnicastTTL != cfg.UnicastTTL || old.Interface != cfg.Interface {
 		r.reopen()
 	}
@@ -312,12 +352,14 @@ func (r *runner) roleChanged(a RoleChanged) {
 func (r *runner) send(priority uint8) {
 	r.mu.Lock()
 	src := r.vr.cond.Source
-	r.mu.Unlock()
 	if r.conn == nil || !src.IsValid() {
+		r.mu.Unlock()
 		return
 	}
+	out := r.codec.seal(time.Now(), priority, src)
+	r.mu.Unlock()
 	var errs []error
-	for _, o := range r.codec.seal(time.Now(), priority, src) {
+	for _, o := range out {
 		errs = append(errs, r.conn.Send(o)) // one peer that cannot be reached leaves the others
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +19,9 @@ import (
 type Conn interface {
 	// Send sends one packet.
 	Send(o Outgoing) error
+	// Glance has fn look at each packet first, in the goroutine that reads the
+	// socket; fn must not wait. One that it has taken is not Pending.
+	Glance(fn func(p Packet) (taken bool))
 	// Ready has a value when something may have arrived for the router, or the
 	// way has failed.
 	Ready() <-chan struct{}
@@ -37,9 +42,13 @@ const maxPacket = 6144
 // second, in octets as the kernel counts them.
 const receiveBuffer = 1 << 20
 
-// rawConn is a raw socket bound to one interface.
+// rawConn is a raw socket bound to one interface. It is not with the runtime's
+// poller, which would wake for each packet: Serve waits for it with a thread.
 type rawConn struct {
 	file   *os.File
+	fd     int // of file, for the goroutine of Serve
+	endMu  sync.Mutex
+	end    int // eventfd: Serve is to end; -1: it has
 	raw    syscall.RawConn
 	key    hubKey
 	closed atomic.Bool
@@ -60,7 +69,7 @@ func dialRaw(c *Config, key hubKey) (*rawConn, error) {
 	} else if key.ah {
 		protocol = ahProtocol
 	}
-	fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
+	fd, err := unix.Socket(domain, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
@@ -78,12 +87,19 @@ func dialRaw(c *Config, key hubKey) (*rawConn, error) {
 			return nil, errors.Join(err, unix.Close(fd))
 		}
 	}
+	end, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		return nil, errors.Join(os.NewSyscallError("eventfd", err), unix.Close(fd))
+	}
 	file := os.NewFile(uintptr(fd), "vrrp:"+key.device)
 	raw, err := file.SyscallConn()
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
+	if err == nil { // only now, or the runtime's poller would have it
+		err = unix.SetNonblock(fd, true)
 	}
-	return &rawConn{file: file, raw: raw, key: key, buf: make([]byte, maxPacket), oob: make([]byte, 128)}, nil
+	if err != nil {
+		return nil, errors.Join(err, unix.Close(end), file.Close())
+	}
+	return &rawConn{file: file, fd: fd, end: end, raw: raw, key: key, buf: make([]byte, maxPacket), oob: make([]byte, 128)}, nil
 }
 
 // setUp4 lets us write the IP header, and joins the group.
@@ -197,10 +213,16 @@ func (c *rawConn) filter(vrids []uint8) error {
 	return errors.Join(err, filterErr)
 }
 
-// Close ends Wait.
+// Close ends Serve, which closes the socket.
 func (c *rawConn) Close() error {
+	c.endMu.Lock()
+	defer c.endMu.Unlock()
 	c.closed.Store(true)
-	return c.file.Close()
+	if c.end < 0 {
+		return nil
+	}
+	_, err := unix.Write(c.end, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	return os.NewSyscallError("end the reader of a socket", err)
 }
 
 // Send sends one packet.
@@ -220,22 +242,42 @@ func (c *rawConn) Send(o Outgoing) error {
 	return nil
 }
 
-// Serve calls collect whenever there may be something to receive, until it gives
-// an error; it ends with net.ErrClosed after Close. The runtime's poller tells of
-// changes only: collect is to take all there is.
-func (c *rawConn) Serve(collect func() error) error {
-	var failure error
-	err := c.raw.Read(func(uintptr) bool {
-		failure = collect()
-		return failure != nil
-	})
-	switch {
-	case c.closed.Load():
-		return net.ErrClosed
-	case failure != nil:
-		err = failure
+// Serve calls collect whenever there may be something to receive, at the earliest
+// after the rest that the last call gave, until it gives an error; it ends with
+// net.ErrClosed after Close. Then the socket is closed.
+func (c *rawConn) Serve(collect func() (rest time.Duration, err error)) error {
+	defer func() {
+		c.endMu.Lock()
+		defer c.endMu.Unlock()
+		_, _ = c.file.Close(), unix.Close(c.end) // nothing is buffered in them
+		c.end = -1
+	}()
+	for {
+		err := c.wait()
+		if c.closed.Load() {
+			return net.ErrClosed
+		}
+		var rest time.Duration
+		if err == nil {
+			rest, err = collect()
+		}
+		if err != nil {
+			return fmt.Errorf("wait for advertisements: %w", err)
+		}
+		if rest > 0 {
+			time.Sleep(rest)
+		}
 	}
-	return fmt.Errorf("wait for advertisements: %w", err)
+}
+
+// wait returns when there is something to receive, or after Close.
+func (c *rawConn) wait() error {
+	fds := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}, {Fd: int32(c.end), Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(fds, -1); !errors.Is(err, unix.EINTR) {
+			return os.NewSyscallError("poll", err)
+		}
+	}
 }
 
 // errNothing says that no packet is waiting.

@@ -44,16 +44,23 @@ func Routers(ctx context.Context, opt RoutersOptions, out io.Writer) error {
 	used := map[string][2][]float64{}
 	for range opt.Runs {
 		for _, program := range programs {
-			err := withPair(ctx, program, paths[program], opt.Every, opt.Routers, func(p *pair) error {
-				if err := p.awaitAll(ctx, opt.Routers); err != nil {
+			once := func() error {
+				return withPair(ctx, program, paths[program], opt.Every, opt.Routers, func(p *pair) error {
+					if err := p.awaitAll(ctx, opt.Routers); err != nil {
+						return err
+					}
+					m, b, err := p.cpu(ctx, opt.Watch)
+					u := used[program]
+					u[0], u[1] = append(u[0], m), append(u[1], b)
+					used[program] = u
 					return err
-				}
-				m, b, err := p.cpu(ctx, opt.Watch)
-				u := used[program]
-				u[0], u[1] = append(u[0], m), append(u[1], b)
-				used[program] = u
-				return err
-			})
+				})
+			}
+			err := once()
+			if err != nil { // a busy host may keep a pair from coming up
+				fmt.Fprintf(out, "%s: a run is repeated: %.200s\n", program, err)
+				err = once()
+			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", program, err)
 			}
