@@ -4,7 +4,7 @@ GO       ?= go
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 # What the tests use from Debian: the BPF toolchain, real peers, tools.
-PACKAGES := clang frr llvm libbpf-dev ipvsadm iproute2 keepalived kmod nftables prometheus psmisc procps qemu-system-x86 tcpdump util-linux
+PACKAGES := clang frr iputils-ping llvm libbpf-dev ipvsadm iproute2 keepalived kmod nftables prometheus psmisc procps qemu-system-x86 tcpdump util-linux
 FUZZTIME ?= 30s
 SEEDS    ?= 100000
 

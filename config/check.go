@@ -153,6 +153,10 @@ func (b *binder) checkInstance(v *VRRPInstance) {
 		warn("preempt_delay", "it has no meaning together with nopreempt and is ignored")
 		v.PreemptDelay = 0
 	}
+	if m := v.UseVMAC; m != nil && m.IPVLAN && (!m.Address.IsValid() && v.Family == 4 || m.Address.IsValid() && familyOf(m.Address.Addr()) != v.Family) {
+		warn("use_ipvlan", "it needs an address of the instance's family, IPv%d, for the interface; it is ignored", v.Family)
+		v.UseVMAC = nil
+	}
 	b.checkAuthentication(v, warn)
 	b.checkFamilies(v, warn)
 	if v.Strict {

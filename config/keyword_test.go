@@ -183,7 +183,7 @@ var ownSamples = map[string][]string{
 	"vrrp_sync_group.group": {"group {\nV9\nV8\n}"}, "accept": {"strict_mode on\nversion 3\n--\naccept"}, "preempt": {"nopreempt\n--\npreempt"}, "no_accept": {"no_accept"},
 	"active_key": {"key 2 hex:0202020202020202020202020202020202020202020202020202020202020202\n--\nactive_key 2"},
 	"key":        {"key 2 hex:0202020202020202020202020202020202020202020202020202020202020202"},
-	"SSL.key":    {"key /k"}, "auth_pass": {"auth_pass xyz"}, "auth_type": {"auth_type AH"}, "use_ipvlan": {"use_ipvlan vlan7"}, "user": {"user haproxy"},
+	"SSL.key":    {"key /k"}, "auth_pass": {"auth_pass xyz"}, "auth_type": {"auth_type AH"}, "use_ipvlan": {"use_ipvlan vlan7 10.0.0.7/24"}, "user": {"user haproxy"},
 	"vrrp_track_process.delay": {"delay 3"}, "process": {"process b c"}, "hysteresis": {"hysteresis 1"}, "ip_family": {"ip_family inet6"},
 	"mh-fallback": {"lvs_sched mh\n--\nmh-fallback"}, "mh-port": {"lvs_sched mh\n--\nmh-port"},
 	"sh-fallback": {"lvs_sched sh\n--\nsh-fallback"}, "sh-port": {"lvs_sched sh\n--\nsh-port"}, "ops": {"protocol UDP\n--\nops"}, "protocol": {"protocol SCTP"},

@@ -310,6 +310,9 @@ func resolveVMAC(v *VRRPInstance, g *Global) {
 		m.Name += "." + strconv.Itoa(int(v.VirtualRouterID))
 	}
 	if m.IPVLAN {
+		if len(v.UnicastPeer) > 0 {
+			v.VMACXmitBase = true
+		}
 		return
 	}
 	if m.MAC == "" {

@@ -1,6 +1,7 @@
 package vrrp
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 )
@@ -20,6 +21,14 @@ func (s *RouterSpec) tracked() []trackedList {
 // tracksSource tells whether a configured source has to be on the interface.
 func (s *RouterSpec) tracksSource() bool { return s.TrackSource && s.Source.IsValid() }
 
+// speaker is the interface whose address advertisements leave from; empty: any.
+func (s *RouterSpec) speaker() string {
+	if s.Virtual != nil && s.Virtual.IPVLAN && !s.OnBase {
+		return s.Virtual.Name
+	}
+	return s.Config.Interface
+}
+
 // trackEffect is what a tracker does to a router: Trackers.Effect.
 type trackEffect func(kind TrackKind, name string, weight int, reverse bool) TrackResult
 
@@ -33,20 +42,28 @@ func judge(spec *RouterSpec, own LinkState, link func(name string) LinkState, ca
 	if spec.Config.Family == 6 {
 		family = "link-local IPv6"
 	}
+	speaks := own
+	if name := spec.speaker(); name != own.Name {
+		speaks = link(name)
+	}
 	if !c.Source.IsValid() && spec.Config.Family == 6 {
-		c.Source = own.LinkLocal6
+		c.Source = speaks.LinkLocal6
 	} else if !c.Source.IsValid() {
-		c.Source = own.Primary4
+		c.Source = speaks.Primary4
 	}
 	switch {
-	case spec.TrackPrimary && linkFault(own) != "":
+	case spec.TrackPrimary && own.Name != "" && linkFault(own) != "":
 		c.Fault = linkFault(own)
+	case spec.VRF != "" && linkFault(link(spec.VRF)) != "":
+		c.Fault = linkFault(link(spec.VRF))
+	case !c.Source.IsValid() && own.Name == "":
+		c.Fault = "neither an interface nor a source address is configured"
 	case !c.Source.IsValid():
-		c.Fault = fmt.Sprintf("interface %s has no %s address", own.Name, family)
+		c.Fault = fmt.Sprintf("interface %s has no %s address", speaks.Name, family)
 	case spec.NoPeer:
 		c.Fault = "no unicast peer is configured"
-	case spec.tracksSource() && !carries(own.Name, spec.Source):
-		c.Fault = fmt.Sprintf("source address %s is not on interface %s", spec.Source, own.Name)
+	case spec.tracksSource() && !carries(speaks.Name, spec.Source):
+		c.Fault = fmt.Sprintf("source address %s is not on %s", spec.Source, cmp.Or(speaks.Name, "this host"))
 	case spec.TrackPrimary && spec.Virtual != nil:
 		c.Fault = linkFault(link(spec.Virtual.Name))
 	}

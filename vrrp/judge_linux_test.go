@@ -20,7 +20,7 @@ func TestASourceAddressIsTracked(t *testing.T) {
 	dut.run(spec)
 	eventually(t, "the fault is not told", func() bool {
 		st := dut.status()
-		return st.Role == Fault && st.Reason == "source address 10.99.0.6 is not on interface eth0"
+		return st.Role == Fault && st.Reason == "source address 10.99.0.6 is not on eth0"
 	})
 	addrAdd(t, dut.nl, "eth0", "10.99.0.6/24")
 	eventually(t, "it is not master with its source", func() bool { return dut.role() == Master })

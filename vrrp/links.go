@@ -149,9 +149,17 @@ func (t *linkTable) hasAddr(name string, p netip.Prefix) bool {
 	return ok
 }
 
-// hasIP tells whether an interface carries an address, of any length, that can
-// be sent from.
+// hasIP tells whether an interface, or without a name any, carries an address, of
+// any length, that can be sent from.
 func (t *linkTable) hasIP(name string, a netip.Addr) bool {
+	if name == "" {
+		for name := range t.byName {
+			if t.hasIP(name, a) {
+				return true
+			}
+		}
+		return false
+	}
 	e := t.links[t.byName[name]]
 	if e == nil {
 		return false

@@ -77,6 +77,7 @@ func (m *LinkMonitor) SetDelays(delays map[string]LinkDelays) {
 // state is the state that is told. The lock is held.
 func (m *LinkMonitor) state(name string) LinkState {
 	s := m.table.state(name)
+	s.Up = s.Up && m.beats(name)
 	if h := m.holds[name]; h != nil {
 		s.Up = h.settle(s.Exists, s.Up, func(round int) {
 			m.mu.Lock()

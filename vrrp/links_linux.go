@@ -37,6 +37,10 @@ type LinkMonitor struct {
 	table    *linkTable
 	last     map[string]LinkState // what the watchers know
 	holds    map[string]*linkHold // interfaces with delays
+	polled   map[string]string    // interfaces whose carrier is asked for, with the preferred way
+	carriers map[string]bool      // what they answered
+	repoll   chan struct{}
+	carrier  func(b *linkbeat, name string) (bool, error) // linkbeat.carrier but in tests
 	watchers map[int]linkWatcher
 	nextID   int
 	resyncs  int
@@ -54,7 +58,8 @@ type linkWatcher struct {
 
 // NewLinkMonitor reads the links and addresses once; Run keeps them fresh.
 func NewLinkMonitor(nl *Netlink, log *slog.Logger) (*LinkMonitor, error) {
-	m := &LinkMonitor{nl: nl, log: log, buffer: monitorBuffer, last: map[string]LinkState{}, watchers: map[int]linkWatcher{}}
+	m := &LinkMonitor{nl: nl, log: log, buffer: monitorBuffer, last: map[string]LinkState{}, watchers: map[int]linkWatcher{}, repoll: make(chan struct{}, 1),
+		carrier: (*linkbeat).carrier}
 	table, err := m.read()
 	if err != nil {
 		return nil, err
@@ -90,8 +95,8 @@ func (m *LinkMonitor) HasAddress(device string, p netip.Prefix) bool {
 	return m.table.hasAddr(device, p)
 }
 
-// HasIP tells whether an interface carries an address, of any length, that can
-// be sent from: IPv6 has passed duplicate address detection.
+// HasIP tells whether an interface, or without a name any, carries an address, of
+// any length, that can be sent from: IPv6 has passed duplicate address detection.
 func (m *LinkMonitor) HasIP(device string, a netip.Addr) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -163,6 +168,7 @@ func (m *LinkMonitor) Resyncs() int {
 // Run follows the kernel until ctx ends. A subscription that breaks is logged
 // and made again.
 func (m *LinkMonitor) Run(ctx context.Context) error {
+	go m.poll(ctx)
 	for {
 		err := m.session(ctx)
 		if ctx.Err() != nil {
@@ -393,7 +399,7 @@ func (m *LinkMonitor) publish(names []string) {
 // publishIPs tells those who watch one address. The lock is held.
 func (m *LinkMonitor) publishIPs(names []string) {
 	for _, w := range m.watchers {
-		if w.has == nil || !slices.Contains(names, w.name) {
+		if w.has == nil || w.name != "" && !slices.Contains(names, w.name) {
 			continue
 		}
 		if has := m.table.hasIP(w.name, w.addr); has != *w.has {

@@ -227,8 +227,11 @@ func (r *router) watch() {
 		stop()
 	}
 	stops = []func(){r.set.links.Watch(spec.Config.Interface, func(LinkState) { r.poke() })}
+	if spec.VRF != "" {
+		stops = append(stops, r.set.links.Watch(spec.VRF, func(LinkState) { r.poke() }))
+	}
 	if spec.tracksSource() {
-		stops = append(stops, r.set.links.WatchIP(spec.Config.Interface, spec.Source, r.poke))
+		stops = append(stops, r.set.links.WatchIP(spec.speaker(), spec.Source, r.poke))
 	}
 	for _, l := range r.links.list {
 		stops = append(stops, r.set.links.Watch(l.Name, func(LinkState) { r.poke() }))

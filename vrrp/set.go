@@ -48,6 +48,9 @@ type RouterSpec struct {
 	// it, or with OnBase by the parent (vmac_xmit_base).
 	Virtual *VirtualLink
 	OnBase  bool
+	// VRF is the device to send by and to hear on when Config.Interface is
+	// empty, which only unicast may have; empty: by the routes.
+	VRF string
 	// Extra are further such interfaces, for addresses on other parents.
 	Extra []VirtualLink
 }
@@ -61,10 +64,11 @@ type identity struct {
 	group  netip.Addr // multicast
 	source netip.Addr // unicast
 	links  string     // interfaces of virtual MACs, and what passes them
+	vrf    string
 }
 
 func (s *RouterSpec) identity() identity {
-	id := identity{vrid: s.Config.VRID, family: s.Config.Family, device: s.Config.Interface, links: s.linkIdentity()}
+	id := identity{vrid: s.Config.VRID, family: s.Config.Family, device: s.Config.Interface, links: s.linkIdentity(), vrf: s.VRF}
 	if len(s.Config.Peers) > 0 {
 		id.source = s.Source
 	} else {
@@ -88,6 +92,7 @@ type Wanted struct {
 	GARPInterval, GNAInterval time.Duration
 	Paces                     []Pace
 	LinkDelays                map[string]LinkDelays // by interface
+	Linkbeat                  map[string]string     // interfaces to be polled, with the preferred way
 	// Static is there while the set runs.
 	Static        []VirtualAddress
 	StaticRouting Routing
@@ -213,6 +218,7 @@ func (s *Set) Update(w Wanted) {
 	}
 	s.links.SetVirtual(virtual)
 	s.links.SetDelays(w.LinkDelays)
+	s.links.SetLinkbeat(w.Linkbeat)
 	s.sockets.SetPaces(w.GARPInterval, w.GNAInterval, w.Paces)
 	if s.ctx == nil {
 		return

@@ -99,7 +99,7 @@ func (v *VirtualLinks) ensure(l VirtualLink) error {
 	// What cannot be set is told, and the interface works as far as it can: in
 	// a container /proc/sys may be read-only.
 	v.remember(l.Parent, have.Attrs().Alias)
-	if err := errors.Join(v.settings(l), v.quiet(l.Name)); err != nil {
+	if err := errors.Join(v.settings(l), v.quietOf(l)); err != nil {
 		v.log.Warn("virtual interface lacks settings", "interface", l.Name, "err", err)
 	}
 	if err := v.nl.h.LinkSetAlias(have, v.alias(l.Parent)); err != nil {
@@ -118,6 +118,15 @@ func (v *VirtualLinks) ensure(l VirtualLink) error {
 		}
 	}
 	return nil
+}
+
+// quietOf keeps an interface with a virtual MAC quiet; one that shares its
+// parent's MAC misleads nobody.
+func (v *VirtualLinks) quietOf(l VirtualLink) error {
+	if l.IPVLAN {
+		return nil
+	}
+	return v.quiet(l.Name)
 }
 
 // kernelLink translates the interface for the kernel.
@@ -159,8 +168,10 @@ func sameLink(have, want netlink.Link) bool {
 // MAC (RFC 9568 §7.4).
 func (v *VirtualLinks) settings(l VirtualLink) error {
 	const none = "1" // IN6_ADDR_GEN_MODE_NONE
-	errs := []error{v.sys.set(l.Name, "ipv6/conf/"+l.Name+"/addr_gen_mode", none),
-		v.sys.set(l.Name, "ipv6/conf/"+l.Name+"/accept_ra", "0")}
+	errs := []error{v.sys.set(l.Name, "ipv6/conf/"+l.Name+"/accept_ra", "0")}
+	if !l.IPVLAN || len(l.Addresses) > 0 { // else it speaks from the address that the kernel makes
+		errs = append(errs, v.sys.set(l.Name, "ipv6/conf/"+l.Name+"/addr_gen_mode", none))
+	}
 	if !l.IPv4 {
 		return errors.Join(errs...)
 	}

@@ -73,6 +73,9 @@ type routerLinks struct {
 func newRouterLinks(s *Set, spec *RouterSpec, log *slog.Logger, poke func(), owned func() []VirtualAddress) *routerLinks {
 	l := &routerLinks{set: s, log: log, poke: poke, list: spec.links(), way: spec.Config.Interface, gone: make(chan struct{}),
 		owned: owned, parents: map[string]int{}, joins: memberships{s.nl, map[membership]int{}}}
+	if l.way == "" {
+		l.way = spec.VRF
+	}
 	if spec.Virtual != nil && !spec.OnBase {
 		l.way = spec.Virtual.Name
 		if len(spec.Config.Peers) == 0 {

@@ -145,6 +145,7 @@ func wantedRouter(in *config.VRRPInstance) vrrp.RouterSpec {
 		TrackInterfaces: tracks(in.TrackInterface), TrackScripts: tracks(in.TrackScript),
 		TrackFiles: tracks(in.TrackFile), TrackProcesses: tracks(in.TrackProcess), TrackBFDs: tracks(in.TrackBFD),
 		NotifyPriority:    in.NotifyPriorityChanges,
+		VRF:               vrfOf(in),
 		AnnounceElsewhere: vrrp.AnnounceElsewhere{Every: in.GARPExtraIf, All: in.GARPExtraIfAll},
 		NoAccept:          !in.Accept, PromoteSecondaries: in.PromoteSecondaries,
 		Notify: vrrp.NotifyScripts{Master: command(in.Notify.Master), Backup: command(in.Notify.Backup), Fault: command(in.Notify.Fault),
@@ -165,6 +166,14 @@ func wantedRouter(in *config.VRRPInstance) vrrp.RouterSpec {
 		spec.Config.Addresses = append(spec.Config.Addresses, a.Prefix.Addr())
 	}
 	return spec
+}
+
+// vrfOf is the VRF of an instance that has no interface.
+func vrfOf(in *config.VRRPInstance) string {
+	if in.Interface != "" {
+		return ""
+	}
+	return in.VRF
 }
 
 // source is the configured address that adverts leave from; invalid: the

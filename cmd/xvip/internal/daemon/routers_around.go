@@ -46,10 +46,31 @@ func wantedAround(cfg *config.Config, w *vrrp.Wanted) {
 	linkPaces(w)
 	w.LogUnknown, w.NoLocalIGMP = cfg.Global.LogUnknownVRIDs, cfg.Global.DisableLocalIGMP
 	w.Filter = vrrp.AcceptTable{Name: cfg.Global.NFTables, Priority: int32(cfg.Global.NFTablesPriority)}
+	w.Linkbeat = linkbeats(cfg)
 	w.LinkDelays = map[string]vrrp.LinkDelays{}
 	for _, d := range cfg.InterfaceUpDownDelays {
 		w.LinkDelays[d.Name] = vrrp.LinkDelays{Down: d.Down, Up: d.Up}
 	}
+}
+
+// linkbeats are the interfaces whose carrier is polled: those of the list, that of
+// an instance that says so, or with linkbeat_use_polling all that instances use.
+func linkbeats(cfg *config.Config) map[string]string {
+	out := map[string]string{}
+	for _, in := range cfg.VRRPInstances {
+		if in.Interface != "" && (in.LinkbeatUsePolling || cfg.Global.LinkbeatUsePolling) {
+			out[in.Interface] = ""
+		}
+		for _, t := range in.TrackInterface {
+			if cfg.Global.LinkbeatUsePolling {
+				out[t.Name] = ""
+			}
+		}
+	}
+	for _, b := range cfg.LinkbeatInterfaces {
+		out[b.Name] = b.Type
+	}
+	return out
 }
 
 // routeDirs are the directories of the names that iproute2 has for tables and

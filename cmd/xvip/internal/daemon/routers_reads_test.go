@@ -62,12 +62,21 @@ func TestRoutersReadTheirKeywords(t *testing.T) {
 	}
 	const static = "static_ipaddress {\n10.0.7.1 dev eth1 %s\n}\nstatic_routes {\n10.0.8.0/24 dev eth1 %s\n}\nstatic_rules {\nfrom 10.0.9.1 table 7 %s\n}\n" +
 		"track_group G {\ngroup {\nV\n}\n}\n"
+	const bare = "vrrp_instance V {\nvirtual_router_id 1\nunicast_src_ip 10.0.0.1\nunicast_peer {\n10.0.0.2\n}\nvirtual_ipaddress {\n10.0.0.9 dev eth0\n}\n"
+	if reflect.DeepEqual(wantedOf(t, "vrf", bare+"}\n"), wantedOf(t, "vrf", bare+"vrf red\n}\n")) {
+		t.Error("vrf does not reach the virtual routers")
+	}
 	differs(t, "track_group", "", "", "", "", "track_group G {\ngroup {\nV\n}\n}\n")
 	for i := range 3 {
 		words := []any{"", "", ""}
 		words[i] = "track_group G"
 		differs(t, "track_group of something static", "", "", "", fmt.Sprintf(static, "", "", ""), fmt.Sprintf(static, words...))
 	}
+	for _, text := range []string{"linkbeat_use_polling\n", "linkbeat_interfaces {\neth1\n}\n"} {
+		differs(t, text, "", "", "", "", text)
+	}
+	differs(t, "linkbeat_interfaces ETHTOOL", "", "", "", "linkbeat_interfaces {\neth1\n}\n", "linkbeat_interfaces {\neth1 ETHTOOL\n}\n")
+	differs(t, "linkbeat_use_polling", "", "linkbeat_use_polling\n", "", "", "")
 	trackersReach(t)
 	virtualMACReaches(t)
 	const group = "vrrp_sync_group G {\ngroup {\nV\n}\n"
@@ -84,6 +93,7 @@ func virtualMACReaches(t *testing.T) {
 	for _, c := range []struct{ word, before, line, global string }{
 		{"use_vmac", "", "use_vmac\n", ""}, {"vmac_xmit_base", "use_vmac\n", "vmac_xmit_base\n", ""},
 		{"use_vmac NAME", "use_vmac\n", "use_vmac other\n", ""}, {"use_vmac MAC", "use_vmac\n", "use_vmac 02:00:00:00:00:01\n", ""},
+		{"use_ipvlan", "", "use_ipvlan ip1 10.0.0.7/24\n", ""}, {"use_ipvlan private", "use_ipvlan ip1 10.0.0.7/24\n", "use_ipvlan ip1 10.0.0.7/24 private\n", ""},
 		{"use_vmac group", "use_vmac\n", "use_vmac group 5\n", ""},
 		{"use_vmac_addr", elsewhere, "use_vmac_addr\n", ""},
 		{"virtual_ipaddress use_vmac", elsewhere, "virtual_ipaddress_excluded {\n10.0.1.1 dev eth1 use_vmac\n}\n", ""},

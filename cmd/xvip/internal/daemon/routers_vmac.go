@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/xvip-lb/xvip/config"
@@ -28,7 +29,7 @@ func (n linkNames) free(name string) string {
 func wantedLinks(cfg *config.Config, w *vrrp.Wanted) {
 	names := linkNames{}
 	for i, in := range cfg.VRRPInstances {
-		if in.UseVMAC != nil && !in.UseVMAC.IPVLAN { // use_ipvlan is planned
+		if in.UseVMAC != nil {
 			ownLink(&w.Routers[i], in, names)
 		}
 	}
@@ -41,9 +42,18 @@ func wantedLinks(cfg *config.Config, w *vrrp.Wanted) {
 func ownLink(spec *vrrp.RouterSpec, in *config.VRRPInstance, names linkNames) {
 	m := in.UseVMAC
 	link := &vrrp.VirtualLink{Name: names.free(m.Name), Parent: in.Interface, MAC: m.MAC, Group: m.Group, HasGroup: m.HasGroup}
+	if m.IPVLAN {
+		link.IPVLAN, link.Mode, link.MAC = true, m.Mode, ""
+	}
+	if m.Address.IsValid() {
+		link.Addresses = []netip.Prefix{m.Address}
+	}
 	move(spec, in.Interface, link)
 	link.IPv4 = link.IPv4 || in.Family == 4
 	spec.Virtual, spec.OnBase = link, in.VMACXmitBase || len(in.UnicastPeer) > 0
+	if m.Address.IsValid() && !spec.OnBase && !spec.Source.IsValid() {
+		spec.Source = m.Address.Addr()
+	}
 }
 
 // extraLinks gives a router interfaces for addresses elsewhere: all with
