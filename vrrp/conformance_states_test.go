@@ -60,9 +60,8 @@ func conformanceOfStates() []conformanceCheck {
 		differ("A09", "proxy ARP answers by the virtual MAC", "proxy ARP is left to the kernel's setting of the interface, as keepalived leaves it"),
 		differ("A10", "redirects from the address whose MAC was used", "redirects are left to the kernel's settings, as keepalived leaves them"),
 		pass("A11", "the router's own addresses go by its own MAC", "TestVirtualMACAnswersARP"),
-		missing("A12", "who gave up forwards nothing that is sent to the virtual MAC",
-			"the interface of the virtual MAC stays up in Backup, as keepalived's does: what a switch floods to it is forwarded where the host forwards"),
-		untested("A13", "a master forwards packets to the virtual MAC", "forwarding between two networks needs a third one; the XDP program's own tests send to the virtual MAC"),
+		pass("A12", "who gave up forwards nothing that is sent to the virtual MAC", "TestA12_A13_OnlyTheMasterForwards"),
+		pass("A13", "a master forwards packets to the virtual MAC", "TestA12_A13_OnlyTheMasterForwards"),
 		differ("A14", "neighbour solicitations answered with R, O and the virtual MAC",
 			"the kernel answers, by the real MAC without use_vmac; it sets R where forwarding is on, which is the host's choice", "TestAcceptFilter"),
 

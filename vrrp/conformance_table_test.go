@@ -14,7 +14,6 @@ const (
 	passes  = "pass"
 	differs = "differs on purpose"
 	cannot  = "cannot be tested here"
-	open    = "open"
 )
 
 func pass(id, what string, tests ...string) conformanceCheck {
@@ -27,10 +26,6 @@ func differ(id, what, why string, tests ...string) conformanceCheck {
 
 func untested(id, what, why string, tests ...string) conformanceCheck {
 	return conformanceCheck{id, what, cannot, why, tests}
-}
-
-func missing(id, what, why string, tests ...string) conformanceCheck {
-	return conformanceCheck{id, what, open, why, tests}
 }
 
 // conformanceGroups are the letters of the list.

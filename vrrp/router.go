@@ -58,7 +58,10 @@ func (r *router) name() string {
 }
 
 // owned tells whether this router's addresses are this host's.
-func (r *router) owned(ctx context.Context, yes bool) { r.set.onOwned(ctx, r.name(), yes) }
+func (r *router) owned(ctx context.Context, yes bool) {
+	r.links.forward(yes)
+	r.set.onOwned(ctx, r.name(), yes)
+}
 
 func (r *router) effective() uint8 {
 	var st RouterStatus

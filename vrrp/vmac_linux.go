@@ -3,6 +3,7 @@ package vrrp
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -90,6 +91,9 @@ func (v *VirtualLinks) ensure(l VirtualLink) error {
 		}
 		if have, err = v.nl.h.LinkByName(l.Name); err != nil {
 			return err
+		}
+		if err := v.forward(l, false); err != nil {
+			v.log.Warn("virtual interface forwards in Backup too", "interface", l.Name, "err", err)
 		}
 	case err != nil:
 		return err
@@ -190,6 +194,44 @@ func (v *VirtualLinks) settings(l VirtualLink) error {
 		errs = append(errs, v.sys.set(s.owner, "ipv4/conf/"+s.device+"/"+s.name, s.value))
 	}
 	return errors.Join(errs...)
+}
+
+// Forward lets an interface forward as its parent does, or not at all: only the
+// Master forwards what is sent to the virtual MAC (RFC 9568 section 6.4.2).
+func (v *VirtualLinks) Forward(name string, yes bool) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	l, ok := v.links[name]
+	if !ok {
+		return nil
+	}
+	if err := v.forward(l, yes); err != nil {
+		return fmt.Errorf("set forwarding of virtual interface %q: %w", name, err)
+	}
+	return nil
+}
+
+func (v *VirtualLinks) forward(l VirtualLink, yes bool) error {
+	if l.IPVLAN { // nothing is sent to it but what is for its own addresses
+		return nil
+	}
+	return v.nl.Do(func() error {
+		var errs []error
+		for _, family := range []string{"ipv4", "ipv6"} {
+			value := "0"
+			var err error
+			if yes {
+				value, err = v.sys.read(family + "/conf/" + l.Parent + "/forwarding")
+			}
+			if err == nil {
+				err = v.sys.write(family+"/conf/"+l.Name+"/forwarding", value)
+			}
+			if !errors.Is(err, fs.ErrNotExist) { // gone, or a host without IPv6
+				errs = append(errs, err)
+			}
+		}
+		return errors.Join(errs...)
+	})
 }
 
 // Remove removes an interface that Ensure made or took over, and puts the

@@ -108,6 +108,15 @@ func (l *routerLinks) ensure(ctx context.Context) {
 	l.join()
 }
 
+// forward follows the role: it may be called from any goroutine.
+func (l *routerLinks) forward(yes bool) {
+	for _, v := range l.list {
+		if err := l.set.virtual.Forward(v.Name, yes); err != nil {
+			l.log.Warn("what is sent to the virtual MAC is not forwarded as the role asks", "err", err)
+		}
+	}
+}
+
 // join has the parents join what the interfaces have joined, who keep quiet
 // about it.
 func (l *routerLinks) join() {

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
 )
 
 // vmacRun prepares the variant of a name for one node, whose real MAC is own,
@@ -171,5 +174,63 @@ func TestVirtualMACOfAnAddressElsewhere(t *testing.T) {
 	dut.stop()
 	if _, err := dut.nl.index("vrrp.51"); !isNotFound(err) {
 		t.Errorf("the interface of the virtual MAC is left: %v", err)
+	}
+}
+
+// Conformance A12 and A13: what is sent to the virtual MAC for another network is
+// forwarded by the Master and by nobody else.
+func TestA12_A13_OnlyTheMasterForwards(t *testing.T) {
+	t.Parallel()
+	dut, p, _, spec := vmacRun(t, "v3 VMAC")
+	addVeth(t, dut.nl, "out0", "out1")
+	addrAdd(t, dut.nl, "out0", "10.98.0.1/24")
+	noError(t, within(dut.ns, func() error { return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0) }))
+	far := addr("10.98.0.9")
+	out := rawFrames(t, dut, "out1")
+	there := linkOf(t, dut.nl, "out1").Attrs().HardwareAddr
+	noError(t, dut.nl.h.NeighSet(&netlink.Neigh{LinkIndex: linkOf(t, dut.nl, "out0").Attrs().Index, IP: far.AsSlice(), HardwareAddr: there,
+		State: netlink.NUD_PERMANENT}))
+	p.dut = VirtualMAC(51, 4)
+	number := byte(0)
+	crossed := func() bool {
+		t.Helper()
+		number++
+		header := []byte{0x45, 0, 0, 24, 0, number, 0, 0, 64, 253, 0, 0} // protocol 253 is for experiments
+		header = append(append(header, high.AsSlice()...), far.AsSlice()...)
+		p.send(Outgoing{Header: header, Dst: far, Payload: []byte{1, 2, 3, number}}, 26)
+		noError(t, out.SetReadDeadline(time.Now().Add(300*time.Millisecond)))
+		buf := make([]byte, 2000)
+		for {
+			n, _, err := out.ReadFrom(buf)
+			if err != nil {
+				return false
+			}
+			if n >= 38 && buf[23] == 253 && buf[37] == number {
+				return true
+			}
+		}
+	}
+	slow := wireConfig(3, 4, func(c *Config) { c.AdvertInterval = MaxInterval })
+	dut.run(spec)
+	eventually(t, "it is master", func() bool { return dut.role() == Master })
+	eventually(t, "the master forwards", crossed)
+	master := &tester{t: t, node: p.node, conn: p.conn}
+	master.send((&codec{cfg: slow}).seal(epoch, 200, high)[0], 0)
+	eventually(t, "it is backup", func() bool { return dut.role() == Backup && !dut.owns(vip4) })
+	eventually(t, "the gate is closed", func() bool {
+		v := ""
+		noError(t, within(dut.ns, func() error {
+			b, err := os.ReadFile("/proc/sys/net/ipv4/conf/vrrp.51/forwarding")
+			v = strings.TrimSpace(string(b))
+			return err
+		}))
+		return v == "0"
+	})
+	if crossed() {
+		t.Error("a backup forwards")
+	}
+	p.dut = linkOf(t, dut.nl, "eth0").Attrs().HardwareAddr
+	if !crossed() {
+		t.Error("it does not forward what is sent to its own MAC")
 	}
 }
