@@ -149,27 +149,31 @@ static __always_inline __u32 sched_pick(const struct service *s, const struct pa
 	return slot ? slot->real : NO_REAL;
 }
 
-/* sched_admits counts a new connection against the limit of the service. */
+#define NSEC_PER_SEC 1000000000ull
+
+/* sched_admits takes a token for a new connection out of the bucket of the
+ * service, which holds those of one second; each takes a while to come back. */
 static __always_inline int sched_admits(const struct service *s)
 {
-	__u32 id = s->id, taken;
+	__u32 id = s->id;
+	int admits;
 
 	if (!s->limit)
 		return 1;
 	struct cursor *c = bpf_map_lookup_elem(&cursors, &id);
 	if (!c)
 		return 1;
-	__u32 now = (__u32)(bpf_ktime_get_ns() / 1000000000);
+	__u64 now = bpf_ktime_get_ns(), token = NSEC_PER_SEC / s->limit;
 	bpf_spin_lock(&c->lock);
-	if (c->second != now) {
-		c->second = now;
-		c->taken = 0;
-	}
-	taken = c->taken;
-	if (taken < s->limit)
-		c->taken = taken + 1;
+	if (c->full - now > NSEC_PER_SEC) /* it has been full, or the entry is older than this boot */
+		c->full = now;
+	admits = c->full + token <= now + NSEC_PER_SEC;
+	if (admits)
+		c->full += token;
+	else
+		c->refused++;
 	bpf_spin_unlock(&c->lock);
-	return taken < s->limit;
+	return admits;
 }
 
 #endif

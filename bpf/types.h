@@ -130,9 +130,10 @@ struct counters {
 struct cursor {
 	struct bpf_spin_lock lock;
 	__u32 next;
-	/* The bucket of the limit of new connections. */
-	__u32 second; /* CLOCK_MONOTONIC */
-	__u32 taken;
+	/* The bucket of the limit of new connections: when it is full again, in
+	 * nanoseconds of CLOCK_MONOTONIC, and how many found it empty. */
+	__u64 full;
+	__u64 refused;
 };
 
 /* One connection: a 64-bit keyed hash stands for the flow. */

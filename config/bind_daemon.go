@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -146,4 +147,46 @@ func (b *binder) randomSeed(c *call) {
 	b.cfg.Global.RandomSeed = int64(n)
 	b.lex.pre.rand.Seed(int64(n))
 	b.surplus(c, 1)
+}
+
+// newConnectionLimit reads the limit of all services, or of one.
+func (b *binder) newConnectionLimit(c *call) {
+	args := c.st.args()
+	x := &b.cfg.XVIP
+	if len(args) == 1 {
+		if n, ok := b.number(c, args[0], 0, 1<<31-1); ok {
+			x.NewConnectionLimit = int(n)
+		}
+		return
+	}
+	l := ServiceLimit{Pos: c.st.pos()}
+	var err error
+	if l.Address, err = netip.ParseAddr(args[0].text); err != nil {
+		b.warn(c, args[0], "bad address %q; expected %s; the line is ignored", printable(args[0].text), c.row.usage())
+		return
+	}
+	if len(args) < 3 {
+		b.warnAt(c, "the port or the limit is missing; expected %s; the line is ignored", c.row.usage())
+		return
+	}
+	port, ok := b.number(c, args[1], 0, 65535)
+	if !ok {
+		return
+	}
+	last := 2
+	switch word := strings.ToUpper(args[2].text); word {
+	case "TCP", "UDP", "SCTP":
+		l.Protocol, last = strings.Clone(word), 3
+	}
+	if last >= len(args) {
+		b.warnAt(c, "the limit is missing; expected %s; the line is ignored", c.row.usage())
+		return
+	}
+	n, ok := b.number(c, args[last], 0, 1<<31-1)
+	if !ok {
+		return
+	}
+	l.Port, l.Limit = uint16(port), int(n)
+	x.NewConnectionLimits = append(x.NewConnectionLimits, l)
+	b.surplus(c, last+1)
 }

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 )
@@ -17,6 +19,36 @@ func TestSupplementaryGroupsOfScripts(t *testing.T) {
 		}
 		if got := cfg.VRRPInstances[0].Notify.Master; got.UID != 1001 || !slices.Equal(got.Groups, want) {
 			t.Errorf("%s: %+v", text, got)
+		}
+	}
+}
+
+// new_connection_limit is for all services, or for one; what cannot be is told
+// with its place.
+func TestNewConnectionLimits(t *testing.T) {
+	parse := func(line string) (*Config, []Diagnostic) {
+		return Parse(fstest.MapFS{"x.conf": {Data: []byte("xvip {\nnew_connection_limit " + line + "\n}\n")}}, "/x.conf", Options{})
+	}
+	for line, want := range map[string]ServiceLimit{
+		"10.0.0.1 80 tcp 5": {Address: netip.MustParseAddr("10.0.0.1"), Port: 80, Protocol: "TCP", Limit: 5},
+		"2001:db8::1 53 6":  {Address: netip.MustParseAddr("2001:db8::1"), Port: 53, Limit: 6},
+	} {
+		cfg, ds := parse(line)
+		if cfg == nil || len(ds) > 0 || len(cfg.XVIP.NewConnectionLimits) != 1 {
+			t.Fatalf("%s: %v", line, ds)
+		}
+		got := cfg.XVIP.NewConnectionLimits[0]
+		if got.Pos = (Pos{}); got != want {
+			t.Errorf("%s: %+v", line, got)
+		}
+	}
+	for line, want := range map[string]string{
+		"-1": "x.conf:2:22", "x": "x.conf:2:22", "10.0.0 80 tcp 5": "bad address", "10.0.0.1 80": "is missing", "10.0.0.1 80 tcp": "the limit is missing",
+		"10.0.0.1 99999 tcp 5": "x.conf:2:31", "10.0.0.1 80 icmp 5": "x.conf:2:34", "10.0.0.1 80 tcp 5 6": "x.conf:2:40",
+	} {
+		cfg, ds := parse(line)
+		if cfg == nil || len(ds) == 0 || !strings.Contains(ds[0].String(), want) {
+			t.Errorf("%s: %v", line, ds)
 		}
 	}
 }

@@ -20,8 +20,8 @@ var tableXvip = []row{
 		doc: "Connections that the XDP engine can remember"},
 	{in: "xvip", word: "drain_time", args: secs(0, 86400), to: "DrainTime", def: "lvs_timeouts tcp (900)", status: works,
 		doc: "How long connections that are not remembered stay with the real server that sh, dh or mh gave them before the set changed"},
-	{in: "xvip", word: "new_connection_limit", args: num(0, 1<<31-1), to: "NewConnectionLimit", def: "0 (none)", status: works,
-		doc: "New connections a second that each service on XDP takes; more are dropped and counted as drop_limit, established ones go on"},
+	{in: "xvip", word: "new_connection_limit", args: custom("[ADDRESS PORT [tcp|udp|sctp]] N", 1, (*binder).newConnectionLimit), to: "NewConnectionLimit", def: "0 (none)", status: works,
+		doc: "New connections a second that one service on XDP, or each without one of its own, takes; up to a second's worth may come at once. More are dropped and counted, established ones go on"},
 	{in: "xvip", word: "log_level", args: oneOf("debug", "info", "warn", "error"), to: "LogLevel", def: "info", status: works,
 		doc: "Least severe messages that are logged"},
 }

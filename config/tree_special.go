@@ -130,6 +130,18 @@ var special = map[string]printer{
 	},
 	"vrrp_instance.use_vmac":   vmacNode(false),
 	"vrrp_instance.use_ipvlan": vmacNode(true),
+	"xvip.new_connection_limit": func(r *row, o any) []node {
+		x := o.(*XVIP)
+		out := when(x.NewConnectionLimit != 0, r, strconv.Itoa(x.NewConnectionLimit))
+		for _, l := range x.NewConnectionLimits {
+			args := []string{l.Address.String(), strconv.Itoa(int(l.Port))}
+			if l.Protocol != "" {
+				args = append(args, strings.ToLower(l.Protocol))
+			}
+			out = append(out, when(true, r, append(args, strconv.Itoa(l.Limit))...)...)
+		}
+		return out
+	},
 	"vrrp_instance.auth_hmac.key": func(r *row, o any) []node {
 		var out []node
 		for _, k := range o.(*AuthHMAC).Keys {

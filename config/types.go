@@ -72,7 +72,18 @@ type XVIP struct {
 	// NewConnectionLimit bounds the new connections a second of each service on
 	// XDP; 0: no bound.
 	NewConnectionLimit int
-	LogLevel           string // "debug", "info", "warn" or "error"
+	// NewConnectionLimits are those of single services, which come first.
+	NewConnectionLimits []ServiceLimit
+	LogLevel            string // "debug", "info", "warn" or "error"
+}
+
+// ServiceLimit is a new_connection_limit of one service.
+type ServiceLimit struct {
+	Pos      Pos
+	Address  netip.Addr
+	Port     uint16
+	Protocol string // "TCP", "UDP" or "SCTP"; empty: each
+	Limit    int    // 0: none
 }
 
 // Script is a command that runs without a shell: /bin/sh is its program only

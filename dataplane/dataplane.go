@@ -231,6 +231,7 @@ type RealStats struct {
 // ServiceStats are the counters of one service and its real servers.
 type ServiceStats struct {
 	Counters
+	Refused     uint64 // new connections over the limit of the service
 	RealServers map[RealKey]RealStats
 }
 

@@ -15,6 +15,7 @@ type collector struct {
 	c *Chooser
 
 	services, reals   counterDescs
+	refused           *prometheus.Desc
 	active, inactive  *prometheus.Desc
 	resolved          *prometheus.Desc
 	verdicts, octets  *prometheus.Desc
@@ -41,6 +42,7 @@ func NewCollector(c *Chooser) prometheus.Collector {
 	return &collector{c: c,
 		services:  counters("xvip_service_", "virtual service", svc),
 		reals:     counters("xvip_real_server_", "real server", real),
+		refused:   desc("xvip_service_connections_refused_total", "New connections over the limit of the virtual service (new_connection_limit).", svc, nil),
 		active:    desc("xvip_real_server_active_connections", "Connections of the real server in an established state.", real, nil),
 		inactive:  desc("xvip_real_server_inactive_connections", "Other connections of the real server that are remembered.", real, nil),
 		resolved:  desc("xvip_real_server_next_hop_resolved", "1 when packets can be sent to the real server, 0 while its next hop does not answer.", real, nil),
@@ -61,7 +63,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- k.packets
 		ch <- k.bytes
 	}
-	for _, d := range []*prometheus.Desc{c.active, c.inactive, c.resolved, c.verdicts, c.octets, c.used, c.size, c.available, c.onLink, c.carried} {
+	for _, d := range []*prometheus.Desc{c.refused, c.active, c.inactive, c.resolved, c.verdicts, c.octets, c.used, c.size, c.available, c.onLink, c.carried} {
 		ch <- d
 	}
 }
@@ -109,6 +111,7 @@ func (c *collector) collectEngines(ch chan<- prometheus.Metric) {
 func (c *collector) collectService(ch chan<- prometheus.Metric, key Key, s ServiceStats) {
 	labels := serviceLabels(key)
 	c.services.collect(ch, s.Counters, labels)
+	ch <- prometheus.MustNewConstMetric(c.refused, prometheus.CounterValue, float64(s.Refused), labels...)
 	for rk, r := range s.RealServers {
 		labels := append(labels[:len(labels):len(labels)], rk.String())
 		c.reals.collect(ch, r.Counters, labels)

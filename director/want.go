@@ -55,7 +55,6 @@ func Want(cfg *config.Config, h Health, masters map[string]bool, before Decision
 		quorumBefore[v.Name] = v.QuorumUp
 	}
 	owners := owners(cfg)
-	limit := uint32(cfg.XVIP.NewConnectionLimit)
 	var d Decision
 	for _, vs := range cfg.VirtualServers {
 		v := Virtual{Name: Name(vs), Config: vs}
@@ -69,12 +68,24 @@ func Want(cfg *config.Config, h Health, masters map[string]bool, before Decision
 			active := owned(key, owners, masters)
 			v.Active = v.Active || active
 			s := service(vs, key, active, servers)
-			s.NewConnections = limit
+			s.NewConnections = NewConnections(&cfg.XVIP, key)
 			d.Services = append(d.Services, s)
 		}
 		d.Virtual = append(d.Virtual, v)
 	}
 	return d
+}
+
+// NewConnections is the limit of new connections a second of a service: its own,
+// or that of all; 0: none.
+func NewConnections(x *config.XVIP, key dataplane.Key) uint32 {
+	for _, l := range x.NewConnectionLimits {
+		protocol, err := dataplane.ParseProtocol(l.Protocol)
+		if key.FWMark == 0 && l.Address == key.Address && l.Port == key.Port && (l.Protocol == "" || err == nil && protocol == key.Protocol) {
+			return uint32(l.Limit)
+		}
+	}
+	return uint32(x.NewConnectionLimit)
 }
 
 // owners gives the virtual routers that carry each virtual address.

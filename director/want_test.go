@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/xvip-lb/xvip/config"
+	"github.com/xvip-lb/xvip/dataplane"
 	"github.com/xvip-lb/xvip/health"
 )
 
@@ -213,5 +214,20 @@ func TestEveryServiceHasTheLimitOfTheXvipBlock(t *testing.T) {
 	cfg := &config.Config{XVIP: config.XVIP{NewConnectionLimit: 7}, VirtualServers: []*config.VirtualServer{virtualServer(1)}}
 	if got := Want(cfg, nil, nil, Decision{}).Services; len(got) != 1 || got[0].NewConnections != 7 {
 		t.Errorf("services %+v, want the limit 7", got)
+	}
+}
+
+func TestALimitOfAServiceComesFirst(t *testing.T) {
+	at := netip.MustParseAddr("192.0.2.1")
+	x := &config.XVIP{NewConnectionLimit: 7, NewConnectionLimits: []config.ServiceLimit{
+		{Address: at, Port: 80, Protocol: "TCP", Limit: 9}, {Address: at, Port: 53, Limit: 5}, {Address: at, Port: 443, Limit: 0}}}
+	for key, want := range map[dataplane.Key]uint32{
+		{Address: at, Port: 80, Protocol: dataplane.TCP}: 9, {Address: at, Port: 80, Protocol: dataplane.UDP}: 7,
+		{Address: at, Port: 53, Protocol: dataplane.TCP}: 5, {Address: at, Port: 53, Protocol: dataplane.UDP}: 5,
+		{Address: at, Port: 443, Protocol: dataplane.TCP}: 0, {FWMark: 3, Family: 4}: 7,
+	} {
+		if got := NewConnections(x, key); got != want {
+			t.Errorf("%v: %d, want %d", key, got, want)
+		}
 	}
 }

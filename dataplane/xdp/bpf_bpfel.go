@@ -61,9 +61,9 @@ type bpfCursor struct {
 		_   structs.HostLayout
 		Val uint32
 	}
-	Next   uint32
-	Second uint32
-	Taken  uint32
+	Next    uint32
+	Full    uint64
+	Refused uint64
 }
 
 type bpfFragment struct {

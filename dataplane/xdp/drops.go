@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -22,6 +23,17 @@ type Drop struct {
 	Length    int    // octets of the frame
 	Head      []byte // the first of them
 	Text      string // what they hold
+}
+
+// DropReasons are the reasons that there are.
+func DropReasons() []string {
+	var out []string
+	for _, name := range verdictNames {
+		if strings.HasPrefix(name, "drop_") {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // ErrWatched says that somebody looks at dropped packets already.

@@ -48,7 +48,7 @@ var meanings = map[bpfVerdict]string{
 	bpfVerdictDROP_NO_NEXT_HOP:   "it is dropped: the MAC of the next hop is not known; does the real server or its router answer ARP?",
 	bpfVerdictDROP_NO_ROUTE:      "it is dropped: the reply has no route to the client",
 	bpfVerdictDROP_TOO_BIG:       "it is dropped: too long for the tunnel, and no answer can be made",
-	bpfVerdictDROP_LIMIT:         "it is dropped: the service has had its new connections for this second (new_connection_limit)",
+	bpfVerdictDROP_LIMIT:         "it is dropped: the service takes no more new connections now (new_connection_limit)",
 }
 
 // Explain runs the program on a made packet and tells what it does. It is a
@@ -71,17 +71,20 @@ func (e *Engine) Explain(q Question) (Answer, error) {
 // trial is one run of the second instance.
 type trial struct {
 	objs       *bpfObjects
-	candidates map[dataplane.Key]*service // services of the address
+	candidates map[dataplane.Key]*service          // services of the address
+	replies    map[dataplane.Key]dataplane.RealKey // services whose real server, by NAT, the packet comes from
 }
 
 func (e *Engine) explain(q Question, frame []byte) (a Answer, err error) {
-	t := trial{candidates: map[dataplane.Key]*service{}}
+	t := trial{candidates: map[dataplane.Key]*service{}, replies: map[dataplane.Key]dataplane.RealKey{}}
 	for k, s := range e.tables.services {
-		if k.Address == q.Service.Addr() {
+		if rk, ok := e.replier(q, k, s); ok {
+			t.candidates[k], t.replies[k] = s, rk
+		} else if k.Address == q.Service.Addr() {
 			t.candidates[k] = s
 		}
 	}
-	buckets, err := e.bucketsOf(q, t.candidates)
+	buckets, err := e.bucketsOf(q, &t)
 	if err != nil {
 		return a, err
 	}
@@ -151,11 +154,11 @@ func (e *Engine) tellService(a *Answer, q Question, t *trial, verdict bpfVerdict
 		s = t.candidates[key]
 	}
 	if s == nil {
-		return nil
+		return e.tellReply(a, q, t, buckets)
 	}
 	a.Service = key
 	a.tell("service %s, scheduler %s, %d real servers", key, s.holds.Scheduler, len(s.holds.RealServers))
-	known, err := e.knownConnection(q, key, buckets)
+	known, err := e.knownConnection(q.Client, q.Service.Port(), key, buckets)
 	if err != nil {
 		return err
 	}
@@ -164,6 +167,8 @@ func (e *Engine) tellService(a *Answer, q Question, t *trial, verdict bpfVerdict
 		return err
 	}
 	switch {
+	case known != nil && q.Opening && known.ended():
+		a.tell("the table has a connection of these ports that has ended: %s, %s; this one takes its place", real(known.Real), known.State)
 	case known != nil:
 		a.Known = known
 		a.tell("the table has the connection: %s, %s, idle for %.1f s", real(known.Real), known.State, known.Idle.Seconds())
@@ -176,10 +181,98 @@ func (e *Engine) tellService(a *Answer, q Question, t *trial, verdict bpfVerdict
 	if chosen == (dataplane.RealKey{}) {
 		return nil
 	}
+	if had, err := e.templateOf(q, s); err != nil {
+		return err
+	} else if a.Known == nil && had == chosen {
+		a.tell("the client's network was with this real server within the persistence of %v: it stays there", s.holds.Persistence)
+	}
 	a.Real = chosen
 	r := e.tables.reals[index]
+	if r.Weight == 0 {
+		a.tell("the real server takes nothing new any more: what it has goes on")
+	}
 	a.tell("real server %s, next hop %s", real(chosen), nextHopWord(r.Flags))
 	return nil
+}
+
+// replier tells whether the packet can be a reply of a real server of a service,
+// whose address NAT puts in place of its own, and gives the real server.
+func (e *Engine) replier(q Question, k dataplane.Key, s *service) (dataplane.RealKey, bool) {
+	for rk, index := range s.reals {
+		r := e.tables.reals[index]
+		if k.Protocol == q.Protocol && r.Method == uint8(dataplane.NAT) && rk.Address == q.Client.Addr() && (rk.Port == q.Client.Port() || rk.Port == 0) {
+			return rk, true
+		}
+	}
+	return dataplane.RealKey{}, false
+}
+
+// asked are the client and the port of the service that a question is about, for
+// a service; a reply has them the other way round.
+func (t *trial) asked(q Question, k dataplane.Key) (client netip.AddrPort, port uint16) {
+	if _, ok := t.replies[k]; !ok {
+		return q.Client, q.Service.Port()
+	}
+	if k.Port == 0 {
+		return q.Service, q.Client.Port()
+	}
+	return q.Service, k.Port
+}
+
+// tellReply is for a packet to no service: it may come from a real server.
+func (e *Engine) tellReply(a *Answer, q Question, t *trial, buckets map[uint32]bucket) error {
+	for key, rk := range t.replies {
+		client, port := t.asked(q, key)
+		known, err := e.knownConnection(client, port, key, buckets)
+		if err != nil {
+			return err
+		}
+		if known == nil || known.Real != rk {
+			continue
+		}
+		a.Service, a.Known, a.Real = key, known, rk
+		a.tell("it is a reply of real server %s to a client of service %s: %s, idle for %.1f s", real(rk), key, known.State, known.Idle.Seconds())
+		return nil
+	}
+	for key, rk := range t.replies {
+		a.tell("real server %s of service %s sends it, but no such connection is remembered", real(rk), key)
+	}
+	return nil
+}
+
+// templateOf is the real server that persistence keeps for the client's network;
+// zero: none.
+func (e *Engine) templateOf(q Question, s *service) (dataplane.RealKey, error) {
+	if s.holds.Persistence <= 0 {
+		return dataplane.RealKey{}, nil
+	}
+	k := bpfTemplateKey{Service: s.id}
+	mask := networkMask(s.holds)
+	for i, w := range addrWords(q.Client.Addr()) {
+		k.Src[i] = w & mask[i]
+	}
+	var v bpfTemplate
+	err := e.objs.Templates.Lookup(k, &v)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return dataplane.RealKey{}, nil
+	}
+	if err != nil {
+		return dataplane.RealKey{}, fmt.Errorf("read templates of persistence: %w", err)
+	}
+	now, err := e.clock.now()
+	if err != nil {
+		return dataplane.RealKey{}, err
+	}
+	r, ok := e.tables.reals[v.Tag&0xfffff]
+	if !ok || r.Tag != v.Tag || e.clock.idle(now, v.Seen) > s.holds.Persistence {
+		return dataplane.RealKey{}, nil
+	}
+	return realKey(r), nil
+}
+
+// ended tells whether an opening packet begins anew in the place of c.
+func (c *Connection) ended() bool {
+	return c.State == states[bpfConnStageTCP_FIN] || c.State == states[bpfConnStageTCP_CLOSED] || c.State == states[bpfConnStageSCTP_CLOSING]
 }
 
 func real(k dataplane.RealKey) string { return netip.AddrPortFrom(k.Address, k.Port).String() }
@@ -290,14 +383,15 @@ type bucket struct {
 
 // bucketsOf reads the buckets where the flow of the question is, or would be, at
 // each of these services.
-func (e *Engine) bucketsOf(q Question, services map[dataplane.Key]*service) (map[uint32]bucket, error) {
+func (e *Engine) bucketsOf(q Question, t *trial) (map[uint32]bucket, error) {
 	var secret uint64
 	if err := e.objs.Secret.Lookup(uint32(0), &secret); err != nil {
 		return nil, fmt.Errorf("read secret of the connection hash: %w", err)
 	}
 	out := map[uint32]bucket{}
-	for _, s := range services {
-		sig := connSig(secret, s.id, q.Client, q.Service.Port())
+	for key, s := range t.candidates {
+		client, port := t.asked(q, key)
+		sig := connSig(secret, s.id, client, port)
 		for _, i := range connPlaces(sig, e.objs.Conns.MaxEntries()) {
 			var b bucket
 			if err := errors.Join(e.objs.Conns.Lookup(i, &b.conns), e.objs.Peers.Lookup(i, &b.peers)); err != nil {
@@ -334,8 +428,9 @@ func connPlaces(sig uint64, buckets uint32) [2]uint32 {
 	return [2]uint32{first, (first ^ (uint32(sig>>32) | 1)) & (buckets - 1)}
 }
 
-// knownConnection is the one of the question among these buckets.
-func (e *Engine) knownConnection(q Question, key dataplane.Key, buckets map[uint32]bucket) (*Connection, error) {
+// knownConnection is the one of a client to a port of a service among these
+// buckets.
+func (e *Engine) knownConnection(client netip.AddrPort, port uint16, key dataplane.Key, buckets map[uint32]bucket) (*Connection, error) {
 	now, err := e.clock.now()
 	if err != nil {
 		return nil, err
@@ -346,10 +441,10 @@ func (e *Engine) knownConnection(q Question, key dataplane.Key, buckets map[uint
 			r, ok := e.tables.reals[c.Word>>4&0xfffff]
 			stage := bpfConnStage(c.Word & 15)
 			if c.Sig == 0 || !ok || r.Tag != c.Word>>4 || r.Service != e.tables.services[key].id || stage >= bpfConnStageSTAGES ||
-				p.Src != addrWords(q.Client.Addr()) || p.Sport != swap16(q.Client.Port()) || p.Dport != swap16(q.Service.Port()) {
+				p.Src != addrWords(client.Addr()) || p.Sport != swap16(client.Port()) || p.Dport != swap16(port) {
 				continue
 			}
-			return &Connection{Client: q.Client, Service: key, Port: q.Service.Port(), Real: realKey(r), State: states[stage],
+			return &Connection{Client: client, Service: key, Port: port, Real: realKey(r), State: states[stage],
 				Active: activeStage(stage), Idle: e.clock.idle(now, c.Seen)}, nil
 		}
 	}

@@ -57,9 +57,10 @@ func (t *tables) stats() (dataplane.Stats, error) {
 	var held uint64
 	for key, s := range t.services {
 		var sum bpfCounters
-		errs = append(errs, t.maps.ServiceStats.Lookup(s.id, &sum))
+		var c bpfCursor
+		errs = append(errs, t.maps.ServiceStats.Lookup(s.id, &sum), t.maps.Cursors.Lookup(s.id, &c))
 		sum = plus(sum, left[s.id])
-		st := dataplane.ServiceStats{RealServers: make(map[dataplane.RealKey]dataplane.RealStats, len(s.reals))}
+		st := dataplane.ServiceStats{Refused: c.Refused, RealServers: make(map[dataplane.RealKey]dataplane.RealStats, len(s.reals))}
 		for rk, index := range s.reals {
 			c, err := readCounters(t.maps.RealStats, index)
 			var l bpfLoad

@@ -188,6 +188,7 @@ type status struct {
 		QuorumUp          bool   `json:"quorum_up"`
 		SorryServerActive bool   `json:"sorry_server_active"`
 		Connections       int    `json:"connections"`
+		Refused           int    `json:"connections_refused"`
 		PacketsIn         int    `json:"packets_in"`
 		BytesIn           int    `json:"bytes_in"`
 		RealServers       []struct {

@@ -70,5 +70,12 @@ func TestWhatPeopleAsk(t *testing.T) {
 			return fmt.Errorf("none")
 		}
 	})
+	st, err := n.status()
+	if err != nil || st.VirtualServers[0].Refused == 0 {
+		t.Errorf("status counts no refused connection: %v, %+v", err, st)
+	}
+	if out, err := n.host.Run(t.Context(), xvip(t), "drops", "--reason", "drop_lmit", "--control-socket", n.socket()); err == nil || !strings.Contains(err.Error()+out, "drop_limit") {
+		t.Errorf("an unknown reason: %q, %v", out, err)
+	}
 	n.stop()
 }

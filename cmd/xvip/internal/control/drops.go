@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"time"
 )
 
@@ -18,7 +19,8 @@ type Drop struct {
 }
 
 // Drops streams packets that the XDP engine drops to yield until it says false.
-func (c *Client) Drops(ctx context.Context, aSecond int, yield func(Drop) bool) error {
-	_, err := stream(ctx, c, fmt.Sprintf("drops?rate=%d", aSecond), yield)
+// An empty reason is every one.
+func (c *Client) Drops(ctx context.Context, aSecond int, reason string, yield func(Drop) bool) error {
+	_, err := stream(ctx, c, fmt.Sprintf("drops?rate=%d&reason=%s", aSecond, url.QueryEscape(reason)), yield)
 	return err
 }

@@ -91,6 +91,7 @@ type VirtualServer struct {
 	QuorumUp          bool         `json:"quorum_up"`
 	SorryServerActive bool         `json:"sorry_server_active"`
 	Connections       uint64       `json:"connections"`
+	Refused           uint64       `json:"connections_refused"` // over new_connection_limit
 	PacketsIn         uint64       `json:"packets_in"`
 	BytesIn           uint64       `json:"bytes_in"`
 	RealServers       []RealServer `json:"real_servers"`

@@ -62,6 +62,9 @@ func writeService(w io.Writer, v VirtualServer) {
 	} else if !v.QuorumUp {
 		state += ", no quorum"
 	}
+	if v.Refused > 0 {
+		state += fmt.Sprintf(", %d connections over its limit", v.Refused)
+	}
 	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t\t%s\t\t\t%d\t%d\t%d\n", v.name(), v.Scheduler, v.Engine, v.Method,
 		withReason(state, v.Reason), v.Connections, v.PacketsIn, v.BytesIn)
 	for _, r := range v.RealServers {

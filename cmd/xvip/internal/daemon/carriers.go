@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/xvip-lb/xvip/dataplane"
+	"github.com/xvip-lb/xvip/director"
 )
 
 // namesShown bounds how many services of one kind are told one by one; of more
@@ -53,10 +54,11 @@ func (d *Daemon) logCarriers() {
 	d.tellCarriers(news)
 	d.carriers = now
 	d.mu.Lock()
-	limit := d.cfg.XVIP.NewConnectionLimit
+	x := &d.cfg.XVIP
 	d.mu.Unlock()
 	for c, keys := range news {
-		if limit > 0 && c.to == "ipvs" {
+		keys = slices.DeleteFunc(slices.Clone(keys), func(k dataplane.Key) bool { return director.NewConnections(x, k) == 0 })
+		if len(keys) > 0 && c.to == "ipvs" {
 			d.log.Warn("new_connection_limit is not kept on IPVS", "services", len(keys), "first", keys[0].String())
 		}
 	}

@@ -3,8 +3,11 @@ package daemon
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/xvip-lb/xvip/cmd/xvip/internal/control"
@@ -26,9 +29,17 @@ func (d *Daemon) drops(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "read rate: "+err.Error(), http.StatusBadRequest)
 		return
 	}
+	reason := r.URL.Query().Get("reason")
+	if known := xdp.DropReasons(); reason != "" && !slices.Contains(known, reason) {
+		http.Error(w, fmt.Sprintf("there is no reason %q; the reasons are %s", reason, strings.Join(known, ", ")), http.StatusBadRequest)
+		return
+	}
 	enc, rc := json.NewEncoder(w), http.NewResponseController(w)
 	w.Header().Set("Content-Type", "application/jsonl")
 	err = eng.Drops(r.Context(), rate, func(p xdp.Drop) bool {
+		if reason != "" && p.Reason != reason {
+			return true
+		}
 		err := errors.Join(rc.SetWriteDeadline(time.Now().Add(writeTime)), enc.Encode(control.Drop{
 			Time: time.Now().Add(-p.Age), Reason: p.Reason, Meaning: p.Meaning, Interface: p.Interface, Length: p.Length, Packet: p.Text, Head: p.Head,
 		}), rc.Flush())

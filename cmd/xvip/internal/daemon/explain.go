@@ -39,7 +39,7 @@ func (d *Daemon) explain(w http.ResponseWriter, r *http.Request) {
 		out.Real = netip.AddrPortFrom(a.Real.Address, a.Real.Port).String()
 	}
 	for key, as := range d.engines.chooser.Assignments() {
-		if key.Address == q.Service.Addr() && key.Port == q.Service.Port() && key.Protocol == protocol && as.Engine != eng.Name() {
+		if key.Address == q.Service.Addr() && (key.Port == q.Service.Port() || key.Port == 0) && key.Protocol == protocol && as.Engine != eng.Name() {
 			out.Steps = append(out.Steps, "service "+key.String()+" is not on XDP but on "+as.Engine+": "+as.Reason)
 		}
 	}

@@ -108,7 +108,7 @@ func serverStatus(v director.Virtual, svc dataplane.VirtualService, a dataplane.
 	out := control.VirtualServer{
 		Port: svc.Port, FWMark: svc.FWMark, Scheduler: string(svc.Scheduler), Method: v.Config.LVSMethod.Kind,
 		Engine: a.Engine, Reason: a.Reason, Active: svc.Active, QuorumUp: v.QuorumUp, SorryServerActive: v.SorryActive,
-		Connections: c.Connections, PacketsIn: c.PacketsIn, BytesIn: c.BytesIn, RealServers: []control.RealServer{},
+		Connections: c.Connections, Refused: c.Refused, PacketsIn: c.PacketsIn, BytesIn: c.BytesIn, RealServers: []control.RealServer{},
 	}
 	if svc.FWMark == 0 {
 		out.Address, out.Protocol = svc.Address.String(), svc.Protocol.String()
