@@ -44,7 +44,7 @@ static __always_inline void turn_frame(__u8 *to, const __u8 *from, __u32 l2_len)
  * quoted packet, of which quote are kept. */
 static __always_inline int answer(struct xdp_md *ctx, __u32 l2_len, __u32 quote, __u32 grow)
 {
-	int frame = ctx->data_end - ctx->data, want = l2_len + quote;
+	int frame = multi_buffer ? bpf_xdp_get_buff_len(ctx) : ctx->data_end - ctx->data, want = l2_len + quote;
 
 	if (frame < want || bpf_xdp_adjust_tail(ctx, want - frame) || bpf_xdp_adjust_head(ctx, -(int)grow))
 		return 0;

@@ -210,14 +210,22 @@ static __always_inline int parse_icmp6(struct packet *p, struct icmp *icmp, void
 	return parse_quoted(p, q->nexthdr, (void *)(q + 1), end);
 }
 
-static __always_inline int parse_v4(struct packet *p, struct iphdr *ip, void *end)
+/* frame_lacks says that the frame is shorter than the packet from l3 on claims. */
+static __always_inline int frame_lacks(struct xdp_md *ctx, const struct packet *p, void *l3, void *end)
+{
+	if (p->length <= (__u64)(end - l3))
+		return 0;
+	return !multi_buffer || p->l2_len + p->length > bpf_xdp_get_buff_len(ctx);
+}
+
+static __always_inline int parse_v4(struct xdp_md *ctx, struct packet *p, struct iphdr *ip, void *end)
 {
 	void *l4 = ip + 1;
 
 	if ((void *)(ip + 1) > end || ip->ihl < 5)
 		return DROP_MALFORMED;
 	p->length = bpf_ntohs(ip->tot_len);
-	if (p->length > (__u64)(end - (void *)ip))
+	if (frame_lacks(ctx, p, ip, end))
 		return DROP_MALFORMED;
 	set_v4(p->src, ip->saddr);
 	set_v4(p->dst.addr, ip->daddr);
@@ -300,7 +308,7 @@ static __always_inline int parse_v6(struct xdp_md *ctx, struct packet *p, struct
 	if ((void *)(ip + 1) > end)
 		return DROP_MALFORMED;
 	p->length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
-	if (p->length > (__u64)(end - (void *)ip))
+	if (frame_lacks(ctx, p, ip, end))
 		return DROP_MALFORMED;
 	p->v6 = 1;
 	set_v6(p->src, &ip->saddr);
@@ -362,7 +370,7 @@ static __always_inline int parse(struct xdp_md *ctx, struct packet *p)
 		p->l2_len += sizeof(*tag);
 	}
 	if (proto == bpf_htons(ETH_P_IP))
-		return parse_v4(p, l3, end);
+		return parse_v4(ctx, p, l3, end);
 	if (proto == bpf_htons(ETH_P_IPV6))
 		return parse_v6(ctx, p, l3, end);
 	return PASS_NOT_IP;

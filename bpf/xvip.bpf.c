@@ -147,7 +147,7 @@ static __always_inline int act(struct xdp_md *ctx, __u32 verdict, __u32 ifindex)
 SEC("xdp")
 int xvip(struct xdp_md *ctx)
 {
-	__u32 length = ctx->data_end - ctx->data;
+	__u32 length = frame_length(ctx);
 	__u64 out = process(ctx);
 	__u32 v = (__u32)out;
 	struct counters *c = bpf_map_lookup_elem(&verdicts, &v);

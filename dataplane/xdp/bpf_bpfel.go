@@ -306,6 +306,7 @@ const (
 	bpfProgXvip             = "xvip"
 	bpfVarConnMask          = "conn_mask"
 	bpfVarConnSecret        = "conn_secret"
+	bpfVarMultiBuffer       = "multi_buffer"
 	bpfVarTickShift         = "tick_shift"
 	bpfVarTypeConnStage     = "type_conn_stage"
 	bpfVarTypeMissing       = "type_missing"
@@ -397,6 +398,7 @@ type bpfMapSpecs struct {
 type bpfVariableSpecs struct {
 	ConnMask         *ebpf.VariableSpec `ebpf:"conn_mask"`
 	ConnSecret       *ebpf.VariableSpec `ebpf:"conn_secret"`
+	MultiBuffer      *ebpf.VariableSpec `ebpf:"multi_buffer"`
 	TickShift        *ebpf.VariableSpec `ebpf:"tick_shift"`
 	TypeConnStage    *ebpf.VariableSpec `ebpf:"type_conn_stage"`
 	TypeMissing      *ebpf.VariableSpec `ebpf:"type_missing"`
@@ -483,6 +485,7 @@ func (m *bpfMaps) Close() error {
 type bpfVariables struct {
 	ConnMask         *ebpf.Variable `ebpf:"conn_mask"`
 	ConnSecret       *ebpf.Variable `ebpf:"conn_secret"`
+	MultiBuffer      *ebpf.Variable `ebpf:"multi_buffer"`
 	TickShift        *ebpf.Variable `ebpf:"tick_shift"`
 	TypeConnStage    *ebpf.Variable `ebpf:"type_conn_stage"`
 	TypeMissing      *ebpf.Variable `ebpf:"type_missing"`

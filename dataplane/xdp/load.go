@@ -80,7 +80,17 @@ func load(opt Options, clock *tickClock) (*bpfObjects, error) {
 	return loadOnce(opt, clock)
 }
 
+// loadOnce loads the program for frames in several buffers, or where the kernel
+// knows none (before 5.18) for frames in one.
 func loadOnce(opt Options, clock *tickClock) (*bpfObjects, error) {
+	objs, err := loadFor(opt, clock, true)
+	if err == nil || errors.Is(err, ebpf.ErrMapIncompatible) {
+		return objs, err
+	}
+	return loadFor(opt, clock, false)
+}
+
+func loadFor(opt Options, clock *tickClock, multiBuffer bool) (*bpfObjects, error) {
 	spec, err := loadBpf()
 	if err != nil {
 		return nil, fmt.Errorf("read embedded BPF object: %w", err)
@@ -91,6 +101,12 @@ func loadOnce(opt Options, clock *tickClock) (*bpfObjects, error) {
 	}
 	if err := setConstants(spec, key, opt, clock); err != nil {
 		return nil, err
+	}
+	if multiBuffer {
+		if err := spec.Variables[bpfVarMultiBuffer].Set(uint32(1)); err != nil {
+			return nil, fmt.Errorf("set constant %s: %w", bpfVarMultiBuffer, err)
+		}
+		spec.Programs[bpfProgXvip].Flags |= unix.BPF_F_XDP_HAS_FRAGS
 	}
 	objs := &bpfObjects{}
 	if err := spec.LoadAndAssign(objs, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: opt.PinDir}}); err != nil {

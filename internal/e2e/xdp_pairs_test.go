@@ -107,6 +107,63 @@ func (p pairNet) testXDP(t *testing.T, method string) {
 	p.traffic(t, client)
 }
 
+// TestXDPJumbo: packets of 9,000 octets, which the kernel keeps in several
+// buffers, through the program in native mode, each method that needs no device.
+func TestXDPJumbo(t *testing.T) {
+	labtest.NeedRoot(t)
+	for _, method := range []string{"DR", "NAT"} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			p := pair4
+			l := labtest.New(t, "jumbo"+method)
+			client := labtest.Host(t, l, "client", fmt.Sprintf("%s/%d", p.client, p.bits))
+			hosts := []*lab.Host{client}
+			for i, addr := range p.real {
+				h := p.realServer(t, l, fmt.Sprintf("web%d", i+1), addr, method)
+				own := p.vip
+				if method == "NAT" {
+					own = addr
+				}
+				serveSums(t, h, own)
+				hosts = append(hosts, h)
+			}
+			bpffs, err := l.BPFFS()
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := xvipNode(t, p.director(t, l, 0), bpffs, p.xdpConfig(method, "MASTER", 100))
+			for _, h := range append(hosts, n.host) {
+				if err := h.SetMTU(9000); err != nil {
+					t.Fatal(err)
+				}
+			}
+			n.start()
+			wantRole(t, n, "MASTER")
+			wantUp(t, n)
+			bothServe(t, client, "http://"+p.service(pagePort)+"/")
+			p.traffic(t, client)
+			p.wantXDPOnly(t, n)
+			st, err := n.ask()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if on := st.Engine.XDP.Interfaces; len(on) != 1 || on[0].Mode != "native" {
+				t.Errorf("the program is on %+v", on)
+			}
+			for name, count := range st.Engine.XDP.Verdicts {
+				if strings.HasPrefix(name, "drop") && count > 0 {
+					t.Errorf("%s: %d packets", name, count)
+				}
+			}
+			for _, v := range st.VirtualServers {
+				if long := v.BytesIn / v.PacketsIn; v.Port == sumPort && long < 1500 {
+					t.Errorf("the packets of the uploads are %d octets long", long)
+				}
+			}
+		})
+	}
+}
+
 func (p pairNet) service(port uint16) string {
 	return netip.AddrPortFrom(netip.MustParseAddr(p.vip), port).String()
 }

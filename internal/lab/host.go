@@ -148,6 +148,19 @@ func (h *Host) setLink(dev string, up bool) error {
 	return nil
 }
 
+// SetMTU sets the longest IP packet of eth0 and of its port at the switch, in
+// octets. The switch takes what its shortest port does: all hosts need it.
+func (h *Host) SetMTU(octets int) error {
+	link, err := h.ns.nl.LinkByName("eth0")
+	if err == nil {
+		err = h.ns.nl.LinkSetMTU(link, octets)
+	}
+	if err != nil {
+		return fmt.Errorf("set MTU of host %q: %w", h.name, err)
+	}
+	return h.lab.sw.setMTU(h.port, octets)
+}
+
 // Unplug pulls the cable of eth0 at the switch: no traffic, no carrier.
 func (h *Host) Unplug() error { return h.lab.sw.setPort(h.port, false) }
 

@@ -41,8 +41,12 @@ func newBridge(name string) (*bridge, error) {
 		err = ns.nl.LinkSetUp(b.link)
 	}
 	if err == nil {
-		b.pass, err = ebpf.NewProgram(&ebpf.ProgramSpec{Name: "lab_pass", Type: ebpf.XDP, License: "GPL",
-			Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, xdpPass), asm.Return()}})
+		spec := ebpf.ProgramSpec{Name: "lab_pass", Type: ebpf.XDP, License: "GPL", Flags: unix.BPF_F_XDP_HAS_FRAGS,
+			Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, xdpPass), asm.Return()}}
+		if b.pass, err = ebpf.NewProgram(&spec); err != nil { // before Linux 5.18
+			spec.Flags = 0
+			b.pass, err = ebpf.NewProgram(&spec)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make switch: %w", err), ns.close())
@@ -129,6 +133,18 @@ func (b *bridge) setPort(port string, up bool) error {
 	}
 	if err != nil {
 		return fmt.Errorf("switch port %q: %w", port, err)
+	}
+	return nil
+}
+
+// setMTU sets the longest packet of a port.
+func (b *bridge) setMTU(port string, octets int) error {
+	link, err := b.nl.LinkByName(port)
+	if err == nil {
+		err = b.nl.LinkSetMTU(link, octets)
+	}
+	if err != nil {
+		return fmt.Errorf("set MTU of port %q: %w", port, err)
 	}
 	return nil
 }
