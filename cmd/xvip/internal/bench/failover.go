@@ -75,7 +75,7 @@ func Failover(ctx context.Context, opt FailoverOptions, out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "advert_int\tscenario\tprogram\tgap, median (least to most)\tlost, median (most)\tgoal")
 	for _, every := range opt.Intervals {
-		results, err := failoverAt(ctx, every, opt.Runs, programs, paths)
+		results, err := failoverAt(ctx, every, opt.Runs, programs, paths, out)
 		if err != nil {
 			return err
 		}
@@ -111,30 +111,44 @@ func cell(list []outcome) string {
 }
 
 // failoverAt gives the outcomes by program and scenario. Each program's pair
-// has its turn in every run; the other one is not running then.
-func failoverAt(ctx context.Context, every time.Duration, runs int, programs []string, paths map[string]string) (map[string][][]outcome, error) {
+// has its turn in every run; the other one is not running then. A run in which a
+// pair does not do what is asked of it is told and repeated once.
+func failoverAt(ctx context.Context, every time.Duration, runs int, programs []string, paths map[string]string, out io.Writer) (map[string][][]outcome, error) {
 	results := map[string][][]outcome{}
 	for _, program := range programs {
 		results[program] = make([][]outcome, len(scenarios()))
 	}
 	for range runs {
 		for _, program := range programs {
-			err := withPair(ctx, program, paths[program], every, 1, func(p *pair) error {
-				for i, s := range scenarios() {
-					o, err := p.play(ctx, s)
-					if err != nil {
-						return fmt.Errorf("%s, advert_int %v, %s: %w", program, every, s.name, err)
-					}
-					results[program][i] = append(results[program][i], o)
-				}
-				return nil
-			})
+			got, err := failoverOnce(ctx, every, program, paths[program])
+			if err != nil && ctx.Err() == nil {
+				fmt.Fprintf(out, "a run is repeated: %.300s\n", err)
+				got, err = failoverOnce(ctx, every, program, paths[program])
+			}
 			if err != nil {
 				return nil, err
+			}
+			for i, o := range got {
+				results[program][i] = append(results[program][i], o)
 			}
 		}
 	}
 	return results, nil
+}
+
+// failoverOnce plays all scenarios with one pair.
+func failoverOnce(ctx context.Context, every time.Duration, program, path string) (got []outcome, err error) {
+	err = withPair(ctx, program, path, every, 1, func(p *pair) error {
+		for _, s := range scenarios() {
+			o, err := p.play(ctx, s)
+			if err != nil {
+				return fmt.Errorf("%s, advert_int %v, %s: %w", program, every, s.name, err)
+			}
+			got = append(got, o)
+		}
+		return nil
+	})
+	return got, err
 }
 
 // play lets one scenario happen under the eyes of the client.

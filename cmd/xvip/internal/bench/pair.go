@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -109,7 +110,10 @@ func pairConfig(every time.Duration, priority, routers int) string {
 	return b.String()
 }
 
+// start starts the daemon. keepalived's child outlives a parent that was killed
+// by a moment, in which another keepalived does not start.
 func (m *member) start() error {
+	m.awaitChild()
 	log, err := os.OpenFile(m.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
@@ -118,6 +122,22 @@ func (m *member) start() error {
 	m.dead = false
 	m.proc, err = m.host.Start(lab.Command{Argv: m.argv, Out: log})
 	return err
+}
+
+// awaitChild waits a little for the end of the process in keepalived's second pid
+// file, if there is one.
+func (m *member) awaitChild() {
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(m.log), "vrrp.pid"))
+	if err != nil {
+		return
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return
+	}
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end) && syscall.Kill(pid, 0) == nil; {
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 func (m *member) reload() error { return m.proc.Signal(syscall.SIGHUP) }
