@@ -35,8 +35,10 @@ type Shell struct {
 }
 
 const (
-	// stopWithin bounds a clean stop: the time to take the addresses away.
-	stopWithin = 3 * time.Second
+	// stopWithin bounds a clean stop: the time to take the addresses away. The
+	// kernel can hold the lock of all networks for seconds, and an address that
+	// stays is a second master.
+	stopWithin = 8 * time.Second
 	// redialAfter is the pause before a socket that failed is opened again.
 	redialAfter = 250 * time.Millisecond
 )

@@ -109,7 +109,7 @@ func (n *node) start() *node {
 // stop is a clean stop, which must succeed.
 func (n *node) stop() {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(n.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(n.t.Context(), 20*time.Second)
 	defer cancel()
 	if err := n.proc.Stop(ctx); err != nil {
 		n.t.Errorf("stop daemon of %s: %v", n.host.Name(), err)
