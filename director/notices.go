@@ -1,10 +1,15 @@
 package director
 
-import "github.com/xvip-lb/xvip/config"
+import (
+	"slices"
+
+	"github.com/xvip-lb/xvip/config"
+)
 
 // Notices gives the scripts that a change of decision starts, in order: servers
-// first, as keepalived has it, then the quorum. A server or service that one of
-// the decisions does not have is no change.
+// first, as keepalived has it, then the quorum. What the old decision does not
+// have was as it begins, up unless a checker has alpha: its first probe may have
+// come before the first decision. What has gone is no change.
 func Notices(old, now Decision) []*config.Script {
 	before := make(map[string]Virtual, len(old.Virtual))
 	for _, v := range old.Virtual {
@@ -19,7 +24,7 @@ func Notices(old, now Decision) []*config.Script {
 	for _, v := range now.Virtual {
 		was, known := before[v.Name]
 		if !known {
-			continue
+			was = beginning(v)
 		}
 		up := make(map[string]bool, len(was.Real))
 		for _, r := range was.Real {
@@ -27,8 +32,11 @@ func Notices(old, now Decision) []*config.Script {
 		}
 		for _, r := range v.Real {
 			wasUp, known := up[serverName(r.Config)]
+			if !known {
+				wasUp = beginsUp(r.Config)
+			}
 			switch {
-			case !known || wasUp == r.Up:
+			case wasUp == r.Up:
 			case r.Up:
 				add(r.Config.NotifyUp)
 			default:
@@ -44,6 +52,23 @@ func Notices(old, now Decision) []*config.Script {
 		}
 	}
 	return out
+}
+
+// beginning is how a service begins, before any probe.
+func beginning(v Virtual) Virtual {
+	was := v
+	was.Real = nil
+	for _, r := range v.Real {
+		r.Up = beginsUp(r.Config)
+		r.Weight = uint32(max(0, r.Config.Weight))
+		was.Real = append(was.Real, r)
+	}
+	was.QuorumUp = quorum(v.Config, was.Real, false, false)
+	return was
+}
+
+func beginsUp(rs *config.RealServer) bool {
+	return !slices.ContainsFunc(rs.Checkers, func(c *config.Checker) bool { return c.Alpha })
 }
 
 // LastNotices gives the scripts of a clean stop: with omega, every server that

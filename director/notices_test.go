@@ -63,3 +63,27 @@ func TestAServerThatAReloadBringsIsNoNotice(t *testing.T) {
 		t.Errorf("got %q", words(got))
 	}
 }
+
+// A server whose first probe has failed before the first decision was up until
+// then; one with alpha was not, and comes up with its first success.
+func TestNoticesOfTheFirstDecision(t *testing.T) {
+	named := func(s string) *config.Script { return &config.Script{Argv: []string{s}} }
+	for _, c := range []struct {
+		alpha bool
+		down  []string
+		want  []string
+	}{
+		{false, nil, nil}, {false, []string{"10.0.0.1"}, []string{"down", "quorum down"}},
+		{true, nil, []string{"up", "quorum up"}}, {true, []string{"10.0.0.1"}, nil},
+	} {
+		vs := virtualServer(1)
+		vs.QuorumUp, vs.QuorumDown = named("quorum up"), named("quorum down")
+		rs := vs.RealServers[0]
+		rs.NotifyUp, rs.NotifyDown = named("up"), named("down")
+		rs.Checkers = []*config.Checker{{Type: config.TCPCheck, Alpha: c.alpha}}
+		now := Want(&config.Config{VirtualServers: []*config.VirtualServer{vs}}, down(c.down...).health(), nil, Decision{})
+		if got := words(Notices(Decision{}, now)); !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}

@@ -135,9 +135,10 @@ type guard struct {
 }
 
 // guardScript gets the namespaces' prefix and the lab's directory. It waits
-// for the end of our process first, so that no thread of ours holds a mount.
+// for the end of our process first, so that no thread of ours holds a mount. The
+// switch goes before its namespace: see KeepSwitches.
 const guardScript = `cat >/dev/null
-for ns in "$1"*; do umount -l "$ns" 2>/dev/null; rm -f "$ns"; done
+for ns in "$1"*; do nsenter --net="$ns" ip link del switch 2>/dev/null; umount -l "$ns" 2>/dev/null; rm -f "$ns"; done
 umount -l "$2/bpf" 2>/dev/null
 rm -rf "$2"`
 
