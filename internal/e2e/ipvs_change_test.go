@@ -41,9 +41,7 @@ func TestAReloadMovesAServiceToTheOtherEngine(t *testing.T) {
 			}
 			return nil
 		})
-		if log := n.log(); !strings.Contains(log, "moves to another engine") || !strings.Contains(log, "engine="+to.engine+" from=") {
-			t.Errorf("the log does not tell of the move to %s:\n%s", to.engine, log)
-		}
+		n.wantLog("moves to another engine", "engine="+to.engine+" from=")
 		served(t, client, url)
 	}
 	// The one that is under way at a move may be reset, as the log says; two moves.

@@ -95,9 +95,7 @@ func TestAKilledDaemonForwardsOnAndTheNextAdoptsIt(t *testing.T) {
 		t.Errorf("after the restart the connection gets %q, %v, want %s", got, err, server)
 	}
 	alternates(t, client, vip1)
-	if log := n.log(); !strings.Contains(log, "took over what is pinned") {
-		t.Error("the second daemon did not adopt the tables of the first")
-	}
+	n.wantLog("took over what is pinned")
 	n.stop()
 	if has, err := n.host.HasAddress("eth0", netip.MustParseAddr(vip1)); err != nil || has {
 		t.Errorf("after a clean stop the address is there: %v, %v", has, err)
@@ -266,9 +264,7 @@ virtual_server 192.168.166.100 81 {
 }
 `
 	n, client := single(t, "none", text)
-	if log := n.log(); !strings.Contains(log, "no engine carries the service") || !strings.Contains(log, "scheduler lblc needs IPVS") {
-		t.Error("the log does not say that nothing carries the service, and why")
-	}
+	n.wantLog("no engine carries the service", "scheduler lblc needs IPVS")
 	st, err := n.status()
 	if err != nil {
 		t.Fatal(err)

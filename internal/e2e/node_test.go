@@ -93,6 +93,21 @@ func (n *node) log() string {
 	return string(b)
 }
 
+// wantLog waits until the log holds every one of the words: a line is written a
+// moment after what it tells of is seen elsewhere.
+func (n *node) wantLog(words ...string) {
+	n.t.Helper()
+	labtest.Eventually(n.t, startUp, fmt.Sprintf("the log tells %q", words), func() error {
+		log := n.log()
+		for _, w := range words {
+			if !strings.Contains(log, w) {
+				return fmt.Errorf("no %q in it", w)
+			}
+		}
+		return nil
+	})
+}
+
 func (n *node) start() *node {
 	n.t.Helper()
 	log, err := os.OpenFile(n.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)

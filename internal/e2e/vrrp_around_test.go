@@ -103,9 +103,7 @@ xvip {
 	waitIP(t, n, "a reload", map[string]bool{"10.80.0.0/16": false, "10.81.0.0/16 via 192.168.166.1": true}, "route", "show", "table", "80")
 	waitIP(t, n, "a reload", map[string]bool{"10.70.0.0/16": false, "10.71.0.0/16 via 192.168.166.1": true, "10.82.0.0/16": false}, "route", "show")
 	promote("0")
-	if log := n.log(); !strings.Contains(log, "from") || !strings.Contains(log, "VI_1") {
-		t.Errorf("a source prefix of an IPv4 route is not refused in the log:\n%s", log)
-	}
+	n.wantLog("from", "VI_1")
 
 	n.stop()
 	waitIP(t, n, "the end", map[string]bool{"10.81.0.0/16": false, "10.71.0.0/16": false}, "route", "show", "table", "all")
