@@ -153,7 +153,7 @@ static __always_inline int is_held(__u32 stage)
 }
 
 /* load_add counts an entry of that word in (+1) or out (-1). */
-__noinline int load_add(__u32 word, __u32 n)
+static __always_inline int load_add(__u32 word, __u32 n)
 {
 	__u32 index = word_tag(word) & INDEX_MASK;
 	struct real *r = bpf_map_lookup_elem(&reals, &index);
@@ -247,57 +247,72 @@ static __always_inline __u64 conn_rank(const struct setting_set *set, const stru
 /* A place is a bucket and a way. */
 #define NO_PLACE 0xffffffffu
 
-/* conn_add_in remembers a flow in a bucket, at the place of an entry that ranks
- * at least so high, and gives the place. */
-__noinline __u32 conn_add_in(__u32 index, __u64 sig, __u32 word, __u64 at_least)
+/* conn_worth gives the rank of the best candidate in a bucket, and its way. */
+static __always_inline __u64 conn_worth(const struct setting_set *set, const struct conn_bucket *b, __u64 sig, __u32 now, __u32 *way)
 {
-	__u32 now = conn_now(), best = 0, gone = 0, had = 0;
-	struct conn_bucket *b = bpf_map_lookup_elem(&conns, &index);
-	struct conn_lock *l = conn_lock_of(index);
-	struct setting_set *set = the_settings();
-	__u64 best_rank = 0;
+	__u64 best = 0;
 
-	if (!b || !l || !set)
-		return NO_PLACE;
-	bpf_spin_lock(&l->lock);
 #pragma unroll
 	for (int i = 0; i < CONN_WAYS; i++) {
 		__u64 rank = conn_rank(set, &b->way[i], sig, now);
-		if (rank > best_rank) {
-			best_rank = rank;
-			best = i;
+		if (rank > best) {
+			best = rank;
+			*way = i;
 		}
 	}
-	if (best_rank >= at_least) {
-		volatile struct conn *c = &b->way[best & (CONN_WAYS - 1)];
-		had = c->sig != 0;
-		gone = c->word;
-		c->sig = 0; /* readers see no entry, never a mixed one */
-		c->word = word;
-		c->seen = now;
-		c->sig = sig;
-	}
-	bpf_spin_unlock(&l->lock);
-	if (best_rank < at_least)
-		return NO_PLACE;
-	if (had)
-		load_add(gone, -1);
-	load_add(word, 1);
-	return index * CONN_WAYS + best;
+	return best;
+}
+
+/* conn_better gives that of a flow's two buckets which has the better candidate,
+ * as far as one sees without a lock. */
+static __always_inline __u32 conn_better(const struct setting_set *set, __u64 sig, __u32 now)
+{
+	__u32 first = conn_index(sig), second = conn_second(sig), way;
+	struct conn_bucket *a = bpf_map_lookup_elem(&conns, &first), *b = bpf_map_lookup_elem(&conns, &second);
+
+	if (!a || !b)
+		return first;
+	__u64 worth = conn_worth(set, a, sig, now, &way);
+	return worth >= RANK_EXPIRED || worth >= conn_worth(set, b, sig, now, &way) ? first : second;
 }
 
 /* conn_add remembers a flow and gives its place. It gives NO_PLACE when both
  * buckets are full of established flows: then the caller must choose by hash, so
  * that the flow stays put. */
-static __always_inline __u32 conn_add(__u64 sig, __u32 word)
+__noinline __u32 conn_add(__u64 sig, __u32 word)
 {
-	__u32 place = conn_add_in(conn_index(sig), sig, word, RANK_EXPIRED);
+	struct setting_set *set = the_settings();
+	__u32 now = conn_now();
 
-	if (place == NO_PLACE)
-		place = conn_add_in(conn_second(sig), sig, word, RANK_PROBATION);
-	if (place == NO_PLACE)
-		place = conn_add_in(conn_index(sig), sig, word, RANK_PROBATION);
-	return place;
+	if (!set)
+		return NO_PLACE;
+	__u32 index = conn_better(set, sig, now), way = 0, gone = 0, had = 0;
+	for (int i = 0; i < 2; i++) {
+		struct conn_bucket *b = bpf_map_lookup_elem(&conns, &index);
+		struct conn_lock *l = conn_lock_of(index);
+		if (!b || !l)
+			return NO_PLACE;
+		bpf_spin_lock(&l->lock);
+		__u64 worth = conn_worth(set, b, sig, now, &way);
+		if (worth >= RANK_PROBATION) {
+			volatile struct conn *c = &b->way[way & (CONN_WAYS - 1)];
+			had = c->sig != 0;
+			gone = c->word;
+			c->sig = 0; /* readers see no entry, never a mixed one */
+			c->word = word;
+			c->seen = now;
+			c->sig = sig;
+		}
+		bpf_spin_unlock(&l->lock);
+		if (worth >= RANK_PROBATION) {
+			if (had)
+				load_add(gone, -1);
+			load_add(word, 1);
+			return index * CONN_WAYS + (way & (CONN_WAYS - 1));
+		}
+		index = index == conn_index(sig) ? conn_second(sig) : conn_index(sig);
+	}
+	return NO_PLACE;
 }
 
 /* conn_full_in says that a bucket is full of established flows. */

@@ -256,9 +256,9 @@ __noinline __u64 send_reply(struct xdp_md *ctx, __u32 index, __u64 where)
 /* How many services may share one address and port of a real server. */
 #define MAX_SHARED 8
 
-/* answers gives whether the client's connection is with that server, and follows
- * the connection if event says what its packet does. */
-__noinline int answers(__u32 index, __u64 high, __u64 low, __u32 ports, __u32 event)
+/* answers_here gives whether the client's connection is with that server, and
+ * follows the connection if event says what its packet does. */
+static __always_inline int answers_here(__u32 index, __u64 high, __u64 low, __u32 ports, __u32 event)
 {
 	struct real *r = bpf_map_lookup_elem(&reals, &index);
 
@@ -278,6 +278,12 @@ __noinline int answers(__u32 index, __u64 high, __u64 low, __u32 ports, __u32 ev
 	return 1;
 }
 
+/* answers is the same as a call, for all servers but the first. */
+__noinline int answers(__u32 index, __u64 high, __u64 low, __u32 ports, __u32 event)
+{
+	return answers_here(index, high, low, ports, event);
+}
+
 /* find_reply gives the index of the real server that a reply comes from, or
  * NO_REAL: then the packet is the server's own business. */
 static __always_inline __u32 find_reply(const struct packet *p)
@@ -294,13 +300,16 @@ static __always_inline __u32 find_reply(const struct packet *p)
 	if (!first)
 		return NO_REAL;
 	__u32 index = *first;
-	for (int i = 0; i < MAX_SHARED; i++) {
-		if (answers(index, addr_high(p->dst.addr), addr_low(p->dst.addr), ports, event))
-			return index;
+	__u64 high = addr_high(p->dst.addr), low = addr_low(p->dst.addr);
+	if (answers_here(index, high, low, ports, event))
+		return index;
+	for (int i = 1; i < MAX_SHARED; i++) {
 		struct real *r = bpf_map_lookup_elem(&reals, &index);
 		if (!r)
 			break;
 		index = r->next;
+		if (answers(index, high, low, ports, event))
+			return index;
 	}
 	return NO_REAL;
 }

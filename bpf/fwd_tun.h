@@ -82,7 +82,7 @@ static __always_inline void write_outer4(struct iphdr *ip, const struct real *r,
 	ip->frag_off = bpf_htons(0x4000);
 	ip->ttl = c->ttl;
 	ip->protocol = outer_proto(r, c->v6);
-	ip->check = ~csum_fold((__u64)r->outer_sum + ip->tot_len + bpf_htons((__u32)c->ttl << 8 | ip->protocol) + bpf_htons(c->tos));
+	ip->check = ~csum_fold32(r->outer_sum + ip->tot_len + bpf_htons((__u32)c->ttl << 8 | ip->protocol) + bpf_htons(c->tos));
 	ip->saddr = r->tunnel_source[3];
 	ip->daddr = r->addr[3];
 }
@@ -126,6 +126,48 @@ static __always_inline int carry(struct xdp_md *ctx, struct carried *c, const st
 	c->tos = ip->tos;
 	c->ttl = ip->ttl;
 	return 1;
+}
+
+/* An IPv4 header in words: what stands in each is written at once. */
+struct words4 {
+	__u8 version, tos;
+	__be16 length;
+	__be32 id, hops; /* and fragment; TTL, protocol, checksum */
+	__be32 source, target;
+};
+
+/* forward_ipip4 is forward_tun for the usual case, IPv4 in IPv4, at half its cost. */
+static __always_inline int forward_ipip4(struct xdp_md *ctx, const struct real *r, __u32 l2_len)
+{
+	struct iphdr *in = frame_at(ctx, l2_len, sizeof(*in));
+
+	if (!in)
+		return DROP_MALFORMED;
+	__u32 length = bpf_ntohs(in->tot_len) + sizeof(*in), ttl = in->ttl, tos = in->tos, to = r->l2_len & 31;
+	if (length > r->mtu)
+		return answer_too_big(ctx, 0, l2_len, r->mtu - sizeof(*in));
+	if (ttl <= 1)
+		return DROP_TTL;
+	ttl--;
+	in->ttl = ttl;
+	in->check = csum_hop(in->check);
+	if (bpf_xdp_adjust_head(ctx, (int)l2_len - (int)(to + sizeof(*in))))
+		return DROP_MALFORMED;
+	void *frame = frame_at(ctx, 0, L2_MAX);
+	struct words4 *out = frame_at(ctx, to, sizeof(*out));
+	if (!frame || !out)
+		return DROP_MALFORMED;
+	write_l2(frame, r->l2, to);
+	__u32 hops = bpf_htons(ttl << 8 | IPPROTO_IP4_IN), total = bpf_htons(length);
+	__u16 check = ~csum_fold32(r->outer_sum + total + hops + bpf_htons(tos));
+	out->version = 0x45;
+	out->tos = tos;
+	out->length = total;
+	out->id = bpf_htonl(0x4000); /* never fragmented: RFC 6864 section 4.1 */
+	out->hops = hops | (__u32)check << 16;
+	out->source = r->tunnel_source[3];
+	out->target = r->addr[3];
+	return way_out(ctx, r);
 }
 
 /* forward_tun sends the packet that where tells of (pack) to a real server. */

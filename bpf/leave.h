@@ -21,7 +21,7 @@ static __always_inline int spend(struct xdp_md *ctx, const struct packet *p)
 	if (!ip || ip->ttl <= 1)
 		return 0;
 	ip->ttl--;
-	ip->check = csum_change(ip->check, (__u16)~bpf_htons(0x0100));
+	ip->check = csum_hop(ip->check);
 	return 1;
 }
 

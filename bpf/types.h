@@ -74,6 +74,7 @@ enum real_flags {
 	 * without an XDP program only when something else wakes it
 	 * (drivers/net/veth.c, veth_xdp_flush); redirected ones are flushed. */
 	REAL_REDIRECT = 8,
+	REAL_IPIP4 = 16, /* reached through IPv4 in which an IPv4 packet needs nothing else */
 };
 
 /* Numbered as dataplane.Method. */

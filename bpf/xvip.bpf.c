@@ -62,6 +62,8 @@ static __always_inline int forward(struct xdp_md *ctx, const struct packet *p, c
 		return DROP_NO_NEXT_HOP;
 	if (r->method == METHOD_DR)
 		return forward_dr(ctx, p, r);
+	if (r->flags & REAL_IPIP4 && !p->v6)
+		return forward_ipip4(ctx, r, p->l2_len);
 	if (r->method == METHOD_TUN)
 		return forward_tun(ctx, index, pack(p));
 	return forward_nat(ctx, index, pack(p));

@@ -354,7 +354,11 @@ func (b *bench) run(s *subject, flows int, flags byte, packets int) (time.Durati
 // check runs one packet and looks at the action: a PASS must not be taken for a
 // fast forward.
 func (b *bench) check(s *subject, flows int) error {
-	f, err := b.prepare(s, flows, tcpACK)
+	flags := byte(tcpACK)
+	if s.fresh { // its table is full of new flows, where one more may have pushed this out
+		flags = tcpSYN
+	}
+	f, err := b.prepare(s, flows, flags)
 	if err != nil {
 		return err
 	}

@@ -139,6 +139,7 @@ const (
 	bpfRealFlagsREAL_RESOLVED bpfRealFlags = 2
 	bpfRealFlagsREAL_LOCAL    bpfRealFlags = 4
 	bpfRealFlagsREAL_REDIRECT bpfRealFlags = 8
+	bpfRealFlagsREAL_IPIP4    bpfRealFlags = 16
 )
 
 type bpfSample struct {

@@ -1,6 +1,7 @@
 package xdp
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -268,6 +269,48 @@ func checkQuote(t *testing.T, frame []byte, real dataplane.RealServer) {
 	}
 	if src() != real.Address || port(quote, ports) != real.Port {
 		t.Errorf("quotes %s:%d, not the server %s", src(), port(quote, ports), real.Key())
+	}
+}
+
+// TestTheShortWayOfATunnel: IPv4 in IPv4 has code of its own, which gives the very
+// packets of the long way, octet by octet.
+func TestTheShortWayOfATunnel(t *testing.T) {
+	b := matrixBed(t)
+	b.apply(variant(4, dataplane.TCP, "mh", server("198.51.100.7", 80, dataplane.TUN)))
+	set := func(short bool, l2 uint8) {
+		b.hops(func(r *bpfReal) {
+			r.Flags &^= uint32(bpfRealFlagsREAL_IPIP4)
+			if short {
+				r.Flags |= uint32(bpfRealFlagsREAL_IPIP4)
+			}
+			r.L2Len = l2
+			copy(r.L2[12:], []byte{0x81, 0, 0, 30, 0x81, 0, 0, 40, 8, 0}[22-l2:]) // the tags that are left, and the type
+		})
+	}
+	differ := map[string]bool{}
+	for _, l2 := range []uint8{14, 18, 22} {
+		for _, size := range []int{0, 1, 700, 1440, 1441} {
+			for _, head := range []struct{ tos, ttl, id uint8 }{{0, 64, 0}, {0xb8, 255, 7}, {3, 2, 1}, {255, 1, 0}, {0, 0, 0}, {0x55, 128, 255}} {
+				p := ip(client4, vip4, 6, tcp(40000, 80, ack, make([]byte, size)...))
+				p[1], p[8] = head.tos, head.ttl
+				for tags := range 3 {
+					in := ethernet(fragmented(p, uint16(head.id)<<8, 0x4000), []uint16{10, 20}[:tags]...)
+					set(true, l2)
+					verdict, short := b.pass(in)
+					set(false, l2)
+					want, long := b.pass(in)
+					differ[want] = true
+					if b.want(verdict, want); !bytes.Equal(short, long) {
+						t.Errorf("to %d octets of frame header, from %d tags, %d octets, TOS %d, TTL %d:\n% x, the long way gives\n% x", l2, tags, size, head.tos, head.ttl, short, long)
+					}
+				}
+			}
+		}
+	}
+	for _, v := range []string{"forward_tx", "answer_too_big", "drop_ttl"} {
+		if !differ[v] {
+			t.Errorf("no packet met %s", v)
+		}
 	}
 }
 

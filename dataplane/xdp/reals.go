@@ -50,7 +50,10 @@ func (t *tables) setReals(s *service, svc dataplane.VirtualService) error {
 		if !ok {
 			now.Next = noReal
 		}
-		now.Flags |= uint32(bpfRealFlagsREAL_USED)
+		now.Flags = now.Flags&^uint32(bpfRealFlagsREAL_IPIP4) | uint32(bpfRealFlagsREAL_USED)
+		if rs.Method == dataplane.TUN && rs.Tunnel.Type == dataplane.IPIP && rs.Address.Is4() {
+			now.Flags |= uint32(bpfRealFlagsREAL_IPIP4)
+		}
 		if err := t.putReal(index, now); err != nil {
 			return err
 		}
