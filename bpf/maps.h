@@ -21,6 +21,22 @@
 
 PINNED(services, BPF_MAP_TYPE_HASH, MAX_SERVICES, struct service_key, struct service);
 
+/* One bit for a hash of each address that has services. Most packets to others,
+ * and replies of NAT, need look no further: not into a big, cold table. */
+#define SERVED_BITS 16
+struct served {
+	__u64 word[1 << (SERVED_BITS - 6)];
+};
+PINNED(served, BPF_MAP_TYPE_ARRAY, 1, __u32, struct served);
+
+static __always_inline int is_served(const __be32 *addr)
+{
+	__u32 zero = 0, bit = addr[3] * 0x9e3779b1u >> (32 - SERVED_BITS);
+	struct served *s = bpf_map_lookup_elem(&served, &zero);
+
+	return s && s->word[bit >> 6] >> (bit & 63) & 1;
+}
+
 /* The rings of all services. */
 PINNED(slots, BPF_MAP_TYPE_ARRAY, MAX_SLOTS, __u32, struct slot);
 

@@ -24,6 +24,8 @@ static __always_inline int has_setting(__u32 flag)
 
 static __always_inline struct service *find_service(const struct packet *p)
 {
+	if (!is_served(p->dst.addr))
+		return 0;
 	struct service *s = bpf_map_lookup_elem(&services, &p->dst);
 
 	if (s || !has_setting(SETTING_ANY_PORT))

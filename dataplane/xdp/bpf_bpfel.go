@@ -172,6 +172,11 @@ const (
 	bpfScheduleSCHEDULE_OVF    bpfSchedule = 8
 )
 
+type bpfServed struct {
+	_    structs.HostLayout
+	Word [1024]uint64
+}
+
 type bpfService struct {
 	_                  structs.HostLayout
 	Id                 uint32
@@ -296,6 +301,7 @@ const (
 	bpfMapSamples           = "samples"
 	bpfMapSampling          = "sampling"
 	bpfMapSecret            = "secret"
+	bpfMapServed            = "served"
 	bpfMapServiceStats      = "service_stats"
 	bpfMapServices          = "services"
 	bpfMapSettings          = "settings"
@@ -384,6 +390,7 @@ type bpfMapSpecs struct {
 	Samples           *ebpf.MapSpec `ebpf:"samples"`
 	Sampling          *ebpf.MapSpec `ebpf:"sampling"`
 	Secret            *ebpf.MapSpec `ebpf:"secret"`
+	Served            *ebpf.MapSpec `ebpf:"served"`
 	ServiceStats      *ebpf.MapSpec `ebpf:"service_stats"`
 	Services          *ebpf.MapSpec `ebpf:"services"`
 	Settings          *ebpf.MapSpec `ebpf:"settings"`
@@ -446,6 +453,7 @@ type bpfMaps struct {
 	Samples           *ebpf.Map `ebpf:"samples"`
 	Sampling          *ebpf.Map `ebpf:"sampling"`
 	Secret            *ebpf.Map `ebpf:"secret"`
+	Served            *ebpf.Map `ebpf:"served"`
 	ServiceStats      *ebpf.Map `ebpf:"service_stats"`
 	Services          *ebpf.Map `ebpf:"services"`
 	Settings          *ebpf.Map `ebpf:"settings"`
@@ -470,6 +478,7 @@ func (m *bpfMaps) Close() error {
 		m.Samples,
 		m.Sampling,
 		m.Secret,
+		m.Served,
 		m.ServiceStats,
 		m.Services,
 		m.Settings,

@@ -334,7 +334,7 @@ func (e *Engine) secondInstance(services map[dataplane.Key]*service, buckets map
 	}
 	objs := &bpfObjects{}
 	err = spec.LoadAndAssign(objs, &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{
-		bpfMapServices: e.objs.Services, bpfMapSlots: e.objs.Slots, bpfMapReals: e.objs.Reals, bpfMapReplies: e.objs.Replies,
+		bpfMapServices: e.objs.Services, bpfMapServed: e.objs.Served, bpfMapSlots: e.objs.Slots, bpfMapReals: e.objs.Reals, bpfMapReplies: e.objs.Replies,
 		bpfMapWays: e.objs.Ways, bpfMapSettings: e.objs.Settings, bpfMapSecret: e.objs.Secret,
 	}})
 	if err != nil {

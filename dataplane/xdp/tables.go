@@ -40,6 +40,7 @@ type tables struct {
 	quitting []quitter // reals that left, to be freed with the next change
 	setting  bpfSettingSet
 	ways     [maxWays]bpfWay
+	served   servedSet
 }
 
 // quitter is a real server that left its service.
@@ -88,6 +89,12 @@ func (t *tables) load() error {
 	}
 	if err := t.maps.Settings.Lookup(uint32(0), &t.setting); err != nil {
 		return fmt.Errorf("read settings: %w", err)
+	}
+	if err := t.maps.Served.Lookup(uint32(0), &t.served); err != nil {
+		return fmt.Errorf("read set of served addresses: %w", err)
+	}
+	if err := t.serve(nil); err != nil { // an earlier version had no such set
+		return err
 	}
 	for _, s := range t.services {
 		slices.SortFunc(s.holds.RealServers, func(a, b dataplane.RealServer) int {
@@ -160,7 +167,7 @@ func (t *tables) apply(want []dataplane.VirtualService) (changed int, err error)
 		keep[svc.Key] = true
 	}
 	t.slots.recycle()
-	errs = append(errs, t.forget())
+	errs = append(errs, t.forget(), t.serve(want))
 	for key, s := range t.services {
 		if !keep[key] {
 			errs = append(errs, t.remove(key, s))
@@ -178,7 +185,7 @@ func (t *tables) apply(want []dataplane.VirtualService) (changed int, err error)
 		}
 	}
 	if changed > 0 {
-		errs = append(errs, t.setReplies(), t.setSettings())
+		errs = append(errs, t.setReplies(), t.setSettings(), t.serve(nil))
 	}
 	return changed, errors.Join(errs...)
 }
