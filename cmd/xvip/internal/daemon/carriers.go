@@ -4,8 +4,12 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
+	"os"
 	"slices"
+	"strings"
 
+	"github.com/xvip-lb/xvip/config"
 	"github.com/xvip-lb/xvip/dataplane"
 	"github.com/xvip-lb/xvip/director"
 )
@@ -54,14 +58,42 @@ func (d *Daemon) logCarriers() {
 	d.tellCarriers(news)
 	d.carriers = now
 	d.mu.Lock()
-	x := &d.cfg.XVIP
+	cfg := d.cfg
 	d.mu.Unlock()
+	x := &cfg.XVIP
+	if len(news) > 0 && !cfg.Global.HasNetNamespaceIPVS {
+		for _, s := range forwardingOff(cfg, os.ReadFile) {
+			d.log.Warn("the kernel does not forward: IPVS needs that for NAT, and XDP where the host has many routes or rules",
+				"sysctl", s, "value", 0)
+		}
+	}
 	for c, keys := range news {
 		keys = slices.DeleteFunc(slices.Clone(keys), func(k dataplane.Key) bool { return director.NewConnections(x, k) == 0 })
 		if len(keys) > 0 && c.to == "ipvs" {
 			d.log.Warn("new_connection_limit is not kept on IPVS", "services", len(keys), "first", keys[0].String())
 		}
 	}
+}
+
+// forwardingOff gives the settings of the kernel that are off though some real
+// server is reached by NAT.
+func forwardingOff(cfg *config.Config, read func(path string) ([]byte, error)) []string {
+	off := map[string]bool{}
+	for _, vs := range cfg.VirtualServers {
+		for _, rs := range vs.RealServers {
+			name := "net/ipv4/ip_forward"
+			if rs.Address.Is6() {
+				name = "net/ipv6/conf/all/forwarding"
+			}
+			if _, known := off[name]; known || rs.LVSMethod.Kind != "NAT" {
+				continue
+			}
+			value, err := read("/proc/sys/" + name)
+			off[name] = err == nil && strings.TrimSpace(string(value)) == "0"
+		}
+	}
+	maps.DeleteFunc(off, func(_ string, is bool) bool { return !is })
+	return slices.Sorted(maps.Keys(off))
 }
 
 func (d *Daemon) tellCarriers(news map[carriage][]dataplane.Key) {

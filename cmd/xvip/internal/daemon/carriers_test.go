@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
+	"github.com/xvip-lb/xvip/config"
 	"github.com/xvip-lb/xvip/dataplane"
 )
 
@@ -37,6 +39,35 @@ func TestCarriagesAreNews(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("from %v to %v: %q, want %q", c.before, c.now, got, c.want)
+		}
+	}
+}
+
+func TestForwardingOff(t *testing.T) {
+	server := func(addr, method string) *config.RealServer {
+		return &config.RealServer{Address: netip.MustParseAddr(addr), LVSMethod: config.LVSMethod{Kind: method}}
+	}
+	for _, c := range []struct {
+		servers []*config.RealServer
+		values  map[string]string
+		want    string
+	}{
+		{[]*config.RealServer{server("192.0.2.1", "DR"), server("2001:db8::1", "TUN")}, map[string]string{}, "[]"},
+		{[]*config.RealServer{server("192.0.2.1", "NAT")}, map[string]string{"/proc/sys/net/ipv4/ip_forward": "0\n"}, "[net/ipv4/ip_forward]"},
+		{[]*config.RealServer{server("192.0.2.1", "NAT")}, map[string]string{"/proc/sys/net/ipv4/ip_forward": "1\n", "/proc/sys/net/ipv6/conf/all/forwarding": "0\n"}, "[]"},
+		{[]*config.RealServer{server("192.0.2.1", "NAT"), server("2001:db8::1", "NAT")},
+			map[string]string{"/proc/sys/net/ipv4/ip_forward": "0\n", "/proc/sys/net/ipv6/conf/all/forwarding": "0\n"}, "[net/ipv4/ip_forward net/ipv6/conf/all/forwarding]"},
+		{[]*config.RealServer{server("2001:db8::1", "NAT")}, nil, "[]"}, // a kernel without IPv6
+	} {
+		cfg := &config.Config{VirtualServers: []*config.VirtualServer{{RealServers: c.servers}}}
+		got := forwardingOff(cfg, func(path string) ([]byte, error) {
+			if v, ok := c.values[path]; ok {
+				return []byte(v), nil
+			}
+			return nil, os.ErrNotExist
+		})
+		if fmt.Sprint(got) != c.want {
+			t.Errorf("with %v: %v, want %s", c.values, got, c.want)
 		}
 	}
 }
